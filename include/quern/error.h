@@ -1,0 +1,25 @@
+#pragma once
+// The two kinds of failure. They look different on purpose: an Error is for what the user can mend, an
+// InternalError is a fault of Quern itself and carries what is needed to report it.
+
+#include <source_location>
+#include <stdexcept>
+#include <string>
+
+namespace quern {
+
+// Something the user can mend. The text names the object, the reason with its numbers, and the way out.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A fault of Quern. The text names the file, the condition and, where one is known, a reproducer.
+class InternalError : public std::logic_error {
+ public:
+  explicit InternalError(const std::string& message,
+                         std::source_location where = std::source_location::current())
+      : std::logic_error(std::string(where.file_name()) + ":" + std::to_string(where.line()) + ": " + message) {}
+};
+
+}  // namespace quern

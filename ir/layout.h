@@ -1,0 +1,82 @@
+#pragma once
+// Layouts: mixed-radix maps from the coordinates of a tile to a place. A memory layout maps to an address (in
+// elements, with an optional XOR swizzle); a distribution maps to (warp, lane, register): who holds what.
+//
+// Each mode (tile axis) is a list of digits, least significant first. A coordinate c of a mode with digits of
+// extents e0, e1, ... has digit values c % e0, (c / e0) % e1, ...; the place is the sum over all digits of
+// value * stride, separately for each place. A mode's extent is the product of its digits' extents.
+// Text: modes in brackets, digits from least significant: `extent:place*stride`, for example
+//   [16:addr*128, 128:addr*1]                       a 16 x 128 row-major buffer
+//   [(2:reg*4, 8:lane*4, 8:warp*1), (4:reg*1, 4:lane*1)]   a distribution over 8 warps
+// and ` ^ swizzle(bits, base, shift)` behind a memory layout: address ^= ((address >> shift) & mask) for the mask
+// of `bits` bits at `base` (in units of elements), as in hopper.md: 128 B of bf16 is swizzle(3, 3, 3).
+// A distribution may leave places unused: a lane or warp digit that no mode maps to means replication.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/expr.h"
+
+namespace quern::ir {
+
+enum class Place : std::uint8_t { address, warp, lane, reg };
+
+struct Digit {
+  std::int64_t extent = 1;
+  Place place = Place::address;
+  std::int64_t stride = 0;
+  bool operator==(const Digit&) const = default;
+};
+
+// address ^= (address >> shift) & (((1 << bits) - 1) << base). bits 0: none.
+struct Swizzle {
+  int bits = 0;
+  int base = 0;
+  int shift = 0;
+  bool operator==(const Swizzle&) const = default;
+};
+
+using Mode = std::vector<Digit>;
+
+struct Layout {
+  std::vector<Mode> modes;
+  Swizzle swizzle;
+  bool operator==(const Layout&) const = default;
+};
+
+// Builders
+Layout row_major(std::span<const std::int64_t> extents);                // addresses, last mode fastest
+Layout padded(std::span<const std::int64_t> extents, std::int64_t pad);  // rows (last mode) pitch + pad
+
+// Facts
+std::int64_t extent(const Mode& mode);
+std::vector<std::int64_t> extents(const Layout& layout);
+std::int64_t size(const Layout& layout);                     // coordinates: the product of the extents
+std::int64_t span_of(const Layout& layout, Place place);     // 1 + the largest place value reached
+bool is_distribution(const Layout& layout);                  // no address digits
+// No two coordinates share all their places. For distributions also: registers per thread are dense 0..n.
+bool is_injective(const Layout& layout);
+
+// The place of one coordinate tuple.
+std::int64_t apply(const Layout& layout, Place place, std::span<const std::int64_t> coordinate);
+// The same symbolically: address (swizzled) or register index as an expression of the coordinates.
+Expr apply(const Layout& layout, Place place, std::span<const Expr> coordinate);
+
+// The inverse of an injective layout at one place tuple, or nothing when no coordinate maps there.
+std::optional<std::vector<std::int64_t>> invert(const Layout& layout, std::span<const std::int64_t, 4> places);
+
+// Algebra
+Layout compose(const Layout& outer, const Layout& inner);  // coordinates of inner -> inner's address -> outer (rank 1)
+Layout project(const Layout& layout, std::span<const int> kept_modes);  // drops modes; registers become dense again
+Layout tile(const Layout& tile, const Layout& block);      // per mode: block digits (more significant) over tile digits
+std::optional<Layout> divide(const Layout& layout, int mode, std::int64_t extent);  // splits a mode's digits at extent
+
+// Text. parse throws Error with the column.
+std::string to_string(const Layout& layout);
+Layout parse_layout(std::string_view text);
+
+}  // namespace quern::ir
