@@ -34,7 +34,7 @@ class Matcher {
     if (a->kind != b->kind || a->dtype != b->dtype || a->args.size() != b->args.size()) return false;
     switch (a->kind) {
       case ExprKind::constant: return equal_constants(*a, *b);
-      case ExprKind::variable: return match(a->var, b->var);
+      case ExprKind::variable: return same_variable(a->var, b->var);
       case ExprKind::call: return a->op == b->op && match_args(a, b);
       case ExprKind::cast: return match_args(a, b);
       case ExprKind::read: return a->tensor == b->tensor && match(a->fill, b->fill) && match_args(a, b);
@@ -44,7 +44,7 @@ class Matcher {
   }
 
  private:
-  bool match(const VarRef& a, const VarRef& b) const {
+  bool same_variable(const VarRef& a, const VarRef& b) const {
     for (auto it = bound_.rbegin(); it != bound_.rend(); ++it) {
       if (it->first == a || it->second == b) return it->first == a && it->second == b;
     }

@@ -100,11 +100,11 @@ struct Node {
   std::int64_t integer = 0;  // constant of an integer dtype or bool
   double real = 0;           // constant of a float dtype
   Op op{};                   // call
-  VarRef var;                // variable
-  TensorRef tensor;          // read
-  Expr fill;                 // read: the value outside, absent without `else`
-  std::shared_ptr<const ReduceInfo> reduce;
-  Expr where;                // reduce: condition, absent when everything counts
+  VarRef var{};              // variable
+  TensorRef tensor{};        // read
+  Expr fill{};               // read: the value outside, absent without `else`
+  std::shared_ptr<const ReduceInfo> reduce{};
+  Expr where{};              // reduce: condition, absent when everything counts
   std::uint32_t depth = 1;   // of the tree; front ends refuse programs deeper than kMaxDepth
 };
 

@@ -55,7 +55,7 @@ struct For {
   ForKind kind = ForKind::serial;
   Stmt body;
 };
-struct If { Expr condition; Stmt then; Stmt otherwise; };  // otherwise may be null
+struct If { Expr condition; Stmt then; Stmt otherwise{}; };  // otherwise may be null
 struct Let { VarRef var; Expr value; };                    // in scope to the end of the block
 
 enum class CacheHint : std::uint8_t { none, streaming, no_allocate, evict_last };
@@ -64,7 +64,7 @@ struct Store {
   TensorRef buffer;
   std::vector<Expr> index;
   Expr value;
-  std::optional<Reducer> atomic;
+  std::optional<Reducer> atomic{};
   CacheHint hint = CacheHint::none;
 };
 // `width` consecutive elements from one buffer to another of the same dtype, one of them registers, as one access of
@@ -96,10 +96,10 @@ enum class Via : std::uint8_t {
 struct Map {
   std::vector<Axis> axes;
   Layout distribution;
-  Expr where;
-  Stmt body;
+  Expr where{};
+  Stmt body{};
   Via via = Via::threads;
-  Expr barrier;               // tma_load: the read of the mbarrier that counts the bytes
+  Expr barrier{};             // tma_load: the read of the mbarrier that counts the bytes
   std::uint16_t multicast = 0;  // tma_load: mask of cluster ranks, 0 none
 };
 
@@ -121,7 +121,7 @@ struct Mma {
   Axis i, j, k;
   BufferRef acc;
   Expr a, b;
-  Expr accumulate;  // absent: true
+  Expr accumulate{};  // absent: true
 };
 
 // Warps lo..hi of the block run `body` with `registers` (0: as launched) each; warp and lane count from lo inside.
