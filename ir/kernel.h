@@ -6,7 +6,8 @@
 //             Mma; inside For, If, Let, Role; with barriers as intrinsics. It says nothing of lanes: distributions
 //             (ir/layout.h) say who holds what.
 // Thread form For, If, Let, Store, Move and Intrinsic only, executed by every thread with its own `warp` and `lane`;
-//             compiler/expand_tiles.h makes it. Code generators and the simulator see thread form only.
+//             compiler/expand_tiles.h makes it. Every buffer has rank 1 (an index is a flat element offset), shared
+//             layouts and fragments' distributions are gone. Code generators and the simulator see thread form only.
 //
 // Execution: all threads of a block run the body in step where a statement names a scope wider than a thread; shared
 // memory written by one thread is seen by another after a barrier. A fragment's elements live in registers; its
