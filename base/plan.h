@@ -100,14 +100,14 @@ struct TensorMapParameter {
   Mode mode = Mode::tiled;
   PlanPointer base;
   DType dtype = DType::f32;
-  std::vector<PlanExpr> dims;         // elements, 1 to 5 (im2col: 3 to 5, channels first, images last)
-  std::vector<PlanExpr> byte_strides; // of axes 1 and up: one fewer than dims, multiples of 16
-  std::vector<int> element_strides;   // as many as dims, 1 to 8 (im2col: the convolution's stride)
-  std::vector<int> box;               // tiled: elements moved per axis, at most 256
-  std::vector<PlanExpr> lower_corner; // im2col: first base pixel, spatial axes innermost first
-  std::vector<PlanExpr> upper_corner; // im2col: last base pixel, relative to the axis' last element
-  int channels = 0;                   // im2col: channels moved per pixel
-  int pixels = 0;                     // im2col: pixels moved
+  std::vector<PlanExpr> dims;          // elements, 1 to 5 (im2col: 3 to 5, channels first, images last)
+  std::vector<PlanExpr> byte_strides;  // of axes 1 and up: one fewer than dims, multiples of 16
+  std::vector<int> element_strides;    // as many as dims, 1 to 8 (im2col: the convolution's stride)
+  std::vector<int> box;                // tiled: elements moved per axis, at most 256
+  std::vector<PlanExpr> lower_corner;  // im2col: first base pixel, spatial axes innermost first
+  std::vector<PlanExpr> upper_corner;  // im2col: last base pixel, relative to the axis' last element
+  int channels = 0;                    // im2col: channels moved per pixel
+  int pixels = 0;                      // im2col: pixels moved
   Swizzle swizzle = Swizzle::none;
   Fill fill = Fill::zero;
   L2Promotion l2_promotion = L2Promotion::b128;
@@ -118,7 +118,7 @@ using PlanParameter = std::variant<PlanPointer, ScalarParameter, FastDivisionPar
 
 // One kernel launch. A grid with a zero in it launches nothing.
 struct Launch {
-  std::string kernel;  // its name in the binary
+  std::string kernel;                           // its name in the binary
   std::array<PlanExpr, 3> grid = {1, 1, 1};     // blocks
   int threads = 1;                              // per block
   std::array<PlanExpr, 3> cluster = {1, 1, 1};  // blocks; all 1: no cluster

@@ -18,9 +18,21 @@ enum class PlanOp : std::uint8_t {
   constant,  // value
   symbol,    // value: index of the symbol
   limit,     // value: a DeviceLimit
-  add, sub, mul, floor_div, ceil_div, mod, min, max,
-  eq, ne, lt, le, logical_and, logical_or,
-  select,    // condition, then, else
+  add,
+  sub,
+  mul,
+  floor_div,
+  ceil_div,
+  mod,
+  min,
+  max,
+  eq,
+  ne,
+  lt,
+  le,
+  logical_and,
+  logical_or,
+  select,  // condition, then, else
 };
 
 // Numbers of the device that a plan may depend on.
@@ -29,8 +41,8 @@ enum class DeviceLimit : std::uint8_t {
   shared_per_block,  // bytes, after opt-in
   shared_per_sm,     // bytes
   l2_bytes,
-  resident_blocks,   // blocks of the launch at hand (its block size, cluster and shared memory) that the whole device
-                     // holds at once; only in grids and parameters of that launch
+  resident_blocks,  // blocks of the launch at hand (its block size, cluster and shared memory) that the whole device
+                    // holds at once; only in grids and parameters of that launch
 };
 inline constexpr int kDeviceLimitCount = 5;
 

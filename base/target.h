@@ -48,19 +48,19 @@ struct PeakRates {
 
 // The resources of one GPU. Bytes are bytes, not KiB.
 struct GpuLimits {
-  int capability = 0;                       // 80, 86, 89, 90, 100, 120
-  std::int64_t shared_per_block = 0;        // largest static + dynamic size of one block, after opt-in
-  std::int64_t shared_per_sm = 0;           // shared by the resident blocks
-  std::int64_t shared_reserved = 0;         // taken by the driver for each resident block
-  int registers_per_sm = 0;                 // 32-bit registers
-  int registers_per_thread = 0;             // most that one thread can name
-  int register_allocation_unit = 0;         // registers are given to a warp in multiples of this many
+  int capability = 0;                 // 80, 86, 89, 90, 100, 120
+  std::int64_t shared_per_block = 0;  // largest static + dynamic size of one block, after opt-in
+  std::int64_t shared_per_sm = 0;     // shared by the resident blocks
+  std::int64_t shared_reserved = 0;   // taken by the driver for each resident block
+  int registers_per_sm = 0;           // 32-bit registers
+  int registers_per_thread = 0;       // most that one thread can name
+  int register_allocation_unit = 0;   // registers are given to a warp in multiples of this many
   int threads_per_block = 0;
   int threads_per_sm = 0;
   int warps_per_sm = 0;
   int blocks_per_sm = 0;
   int sm_count = 0;
-  int max_cluster = 1;                      // largest portable cluster in blocks; 1: the hardware has no clusters
+  int max_cluster = 1;  // largest portable cluster in blocks; 1: the hardware has no clusters
   std::int64_t l2_bytes = 0;
   GpuFeatures features;
 
@@ -74,7 +74,7 @@ struct CpuLimits {
   std::int64_t l1_bytes = 0;
   std::int64_t l2_bytes = 0;
   std::int64_t l3_bytes = 0;
-  int cores = 0;             // threads that may run at once
+  int cores = 0;  // threads that may run at once
 
   bool operator==(const CpuLimits&) const = default;
 };
@@ -104,7 +104,13 @@ std::span<const std::string> known_targets();
 // The CPU that runs this program: its feature level, caches, and the cores that this process may use.
 Target host_cpu_target();
 
-// The architecture that runs best on a CUDA device of capability major.minor, such as "sm_90a" for 9.0. Empty: none does.
+// The rates that a CPU of these limits has by a rough model: two multiply-adds of a whole vector per clock and core at
+// 2.5 GHz, 10 GB/s of memory bandwidth per core up to 200 GB/s. Good enough to judge what bounds a kernel; the
+// comparison with a roofline measures both instead.
+PeakRates nominal_cpu_rates(const CpuLimits& limits);
+
+// The architecture that runs best on a CUDA device of capability major.minor, such as "sm_90a" for 9.0. Empty: none
+// does.
 std::string_view arch_for_capability(int major, int minor);
 
 // Operations per second that the roofline allows for products of `operands` (nominal): the tensor units' rate where
