@@ -1,7 +1,7 @@
 #pragma once
 // The one table of intrinsics: what the hardware does beyond loads, stores and arithmetic, each described once, as
 // data. An intrinsic is a statement; one that gives a value writes it to its first operand. Operands are expressions;
-// a place in memory is a read of its buffer (the address is taken, nothing is read).
+// a place in memory is a read of its buffer (the address is taken, nothing is read), a dtype the constant of its number.
 
 #include <cstdint>
 #include <optional>
@@ -44,6 +44,7 @@ enum class IntrinsicId : std::uint8_t {
   ldmatrix,           // (to registers, shared place, count, transposed)
   stmatrix,           // (shared place, from registers, count, transposed)
   mma_sync,           // (acc, a, b registers, m, n, k, a dtype, b dtype, acc dtype)
+  wgmma_descriptor,   // (to, shared place, leading bytes, stride bytes, swizzle bytes or 0)   a u64
   wgmma,              // (acc, a descriptor, b descriptor, accumulate, n, a dtype, acc dtype, a transposed, b transposed)
   wgmma_registers,    // (acc, a registers, b descriptor, accumulate, n, a dtype, acc dtype, b transposed)
   wgmma_fence, wgmma_commit,  // ()

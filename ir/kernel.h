@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/plan.h"
 #include "ir/expr.h"
 #include "ir/intrinsics.h"
 #include "ir/layout.h"
@@ -147,6 +148,28 @@ Stmt block(std::vector<Stmt> body);  // flattens nested blocks that declare noth
 
 enum class Form : std::uint8_t { tile, thread };
 
+// A tensor map (CUDA TMA descriptor) of a global buffer: base/plan.h's TensorMapParameter, field by field, with the
+// buffer for its pointer and expressions over the kernel's symbols for its numbers. The copy intrinsics name it by its
+// index in Kernel::maps.
+struct TensorMapParam {
+  using Map = TensorMapParameter;
+  std::string name;  // hint of the parameter's name
+  BufferRef buffer;
+  Expr byte_offset;  // of the first element from the buffer's pointer; absent: 0
+  Map::Mode mode = Map::Mode::tiled;
+  std::vector<Expr> dims;            // elements, innermost first
+  std::vector<Expr> byte_strides;    // of axes 1 and up
+  std::vector<int> element_strides;  // empty: all 1
+  std::vector<int> box;              // tiled
+  std::vector<Expr> lower_corner;    // im2col
+  std::vector<Expr> upper_corner;
+  int channels = 0;
+  int pixels = 0;
+  Map::Swizzle swizzle = Map::Swizzle::none;
+  Map::Fill fill = Map::Fill::zero;
+  Map::L2Promotion l2_promotion = Map::L2Promotion::b128;
+};
+
 // One launch.
 struct Kernel {
   std::string name;
@@ -154,6 +177,7 @@ struct Kernel {
   Form form = Form::tile;
   std::vector<BufferRef> params;      // global buffers, in the order of the launch
   std::vector<VarRef> symbols;        // scalar parameters after the buffers
+  std::vector<TensorMapParam> maps;   // tensor maps, parameters after the symbols
   std::vector<Fact> facts;            // what this variant may rely on
   std::vector<BufferRef> shared;      // shared buffers and mbarriers, packed in this order
   std::vector<Expr> grid;             // 1 to 3 extents, over symbols
