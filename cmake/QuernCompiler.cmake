@@ -16,16 +16,27 @@ target_compile_options(quern_flags INTERFACE
   # Texts with a file name (std::source_location) and debug information do not depend on where the clone lies.
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 
+if(QUERN_SANITIZE)
+  add_compile_options(-fsanitize=${QUERN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${QUERN_SANITIZE})
+endif()
+
 if(PROJECT_IS_TOP_LEVEL)
   set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
   set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
   find_program(QUERN_CCACHE ccache)
+  find_program(QUERN_MOLD mold)
+  mark_as_advanced(QUERN_CCACHE QUERN_MOLD)
   if(QUERN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    # A second clone, or a second build folder, finds what the first one compiled.
     set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
                                     ${QUERN_CCACHE})
   endif()
-  find_program(QUERN_MOLD mold)
   if(QUERN_MOLD)
     add_link_options(-fuse-ld=mold)
   endif()
+endif()
+
+if(QUERN_PORTABLE)
+  add_link_options(-static-libgcc -static-libstdc++ -s)
 endif()

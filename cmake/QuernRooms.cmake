@@ -32,46 +32,64 @@ function(quern_room_closure name result)
   set(${result} "${closure}" PARENT_SCOPE)
 endfunction()
 
-# The library of all the rooms up to `ROOM`, under the alias quern::<name>.
+# The library of ROOM and all the rooms below it, under the alias quern::<name>.
 function(quern_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "ROOM" "")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "ROOM" "LINK")
   quern_room_closure(${ARG_ROOM} rooms)
-  add_library(${name})
-  add_library(quern::${name} ALIAS ${name})
-  foreach(room IN LISTS rooms)
-    target_sources(${name} PRIVATE $<TARGET_OBJECTS:${room}>)
-    target_link_libraries(${name} PRIVATE $<TARGET_PROPERTY:${room},INTERFACE_LINK_LIBRARIES>)
-  endforeach()
+  list(TRANSFORM rooms REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
   file(GLOB headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/quern/*.h")
+  add_library(${name} ${objects})
+  add_library(quern::${name} ALIAS ${name})
   target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include" FILES ${headers})
   target_compile_features(${name} PUBLIC cxx_std_20)
+  target_link_libraries(${name} PRIVATE ${ARG_LINK})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
                                            SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 endfunction()
 
-# The command of room ROOM, built as bin/OUTPUT once its MAIN exists.
+# The command OUTPUT of room ROOM, which uses the library quern as any program does.
 function(quern_command name)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "ROOM;OUTPUT;MAIN" "")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "ROOM;MAIN;OUTPUT" "")
   if(NOT EXISTS "${PROJECT_SOURCE_DIR}/${ARG_MAIN}")
     return()
   endif()
   quern_room_closure(${ARG_ROOM} rooms)
-  quern_room_closure(api library_rooms)
-  list(REMOVE_ITEM rooms ${library_rooms})
   add_executable(${name} ${ARG_MAIN})
-  target_link_libraries(${name} PRIVATE quern_common CLI11::CLI11 ${rooms} quern::quern)
-  set_target_properties(${name} PROPERTIES OUTPUT_NAME ${ARG_OUTPUT} CXX_EXTENSIONS OFF)
+  target_link_libraries(${name} PRIVATE quern_common ${rooms} quern::quern)
+  set_target_properties(${name} PROPERTIES OUTPUT_NAME ${ARG_OUTPUT} CXX_EXTENSIONS OFF
+                                           INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}"
+                                           RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endfunction()
 
-# Embeds the files <folder>/*.<extension> as text: sets `result` to a generated source that defines
-# quern::codegen::embedded_prelude() (codegen/cuda/embedded.h).
+# Embeds the texts of <folder>/*.<extension>: sets `result` to a generated source that defines what
+# codegen/cuda/embedded.h declares.
 function(quern_embed folder extension result)
   file(GLOB files CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${folder}/*.${extension}")
-  set(output "${PROJECT_BINARY_DIR}/generated/embedded_prelude.cpp")
-  add_custom_command(
-    OUTPUT "${output}"
-    COMMAND ${CMAKE_COMMAND} "-DFILES=${files}" "-DOUTPUT=${output}" -P "${PROJECT_SOURCE_DIR}/cmake/embed.cmake"
-    DEPENDS ${files} "${PROJECT_SOURCE_DIR}/cmake/embed.cmake"
-    COMMENT "Embedding ${folder}" VERBATIM)
-  set(${result} "${output}" PARENT_SCOPE)
+  quern_generate(embed.cmake embedded_prelude.cpp "${files}")
+  set(${result} "${PROJECT_BINARY_DIR}/generated/embedded_prelude.cpp" PARENT_SCOPE)
+endfunction()
+
+# Digests the sources of the named rooms, which decide what a program is compiled to: sets `result` to a generated
+# source that defines what pipeline/build_digest.h declares.
+function(quern_digest result)
+  list(TRANSFORM ARGN REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/\\1" OUTPUT_VARIABLE folders)
+  set(patterns "")
+  foreach(extension cpp h cuh)
+    list(TRANSFORM folders APPEND "/*.${extension}" OUTPUT_VARIABLE more)
+    list(APPEND patterns ${more})
+  endforeach()
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS ${patterns})
+  quern_generate(digest.cmake build_digest.cpp "${files}")
+  set(${result} "${PROJECT_BINARY_DIR}/generated/build_digest.cpp" PARENT_SCOPE)
+endfunction()
+
+# Makes generated/<output> by cmake/<script> from `files`, anew whenever one of them changes. Their names go through a
+# file, for a command line may not be that long.
+function(quern_generate script output files)
+  set(comment "Generating ${output}")
+  set(output "${PROJECT_BINARY_DIR}/generated/${output}")
+  file(CONFIGURE OUTPUT "${output}.files" CONTENT "@files@" @ONLY)
+  set(script "${PROJECT_SOURCE_DIR}/cmake/${script}")
+  add_custom_command(OUTPUT "${output}" DEPENDS ${files} "${output}.files" "${script}" VERBATIM COMMENT "${comment}"
+    COMMAND ${CMAKE_COMMAND} "-DROOT=${PROJECT_SOURCE_DIR}" "-DFILES=${output}.files" "-DOUTPUT=${output}" -P "${script}")
 endfunction()

@@ -1,5 +1,6 @@
-# cmake -DFILES=<list> -DOUTPUT=<file.cpp> -P embed.cmake: writes the texts of FILES into OUTPUT as raw string literals.
-# A literal is cut into pieces below the length that compilers must accept (64 KiB); adjacent pieces join again.
+# cmake -DFILES=<file with a list> -DOUTPUT=<file.cpp> -P embed.cmake: writes the texts of the files into OUTPUT as raw
+# string literals. A literal is cut into pieces below the length that compilers must accept (64 KiB); they join again.
+file(READ "${FILES}" FILES)
 set(entries "")
 foreach(file IN LISTS FILES)
   get_filename_component(name "${file}" NAME)

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string_view>
 
+#include "quern/export.h"
+
 namespace quern {
 
 enum class DType : std::uint8_t {
@@ -29,10 +31,10 @@ struct DTypeInfo {
 };
 
 // The row of `dtype` in the one table of dtypes.
-const DTypeInfo& info(DType dtype);
+QUERN_API const DTypeInfo& info(DType dtype);
 
 // The dtype named `name`, or nothing.
-std::optional<DType> parse_dtype(std::string_view name);
+QUERN_API std::optional<DType> parse_dtype(std::string_view name);
 
 inline std::string_view name(DType dtype) { return info(dtype).name; }
 inline int byte_size(DType dtype) { return info(dtype).bytes; }

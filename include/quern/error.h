@@ -6,16 +6,18 @@
 #include <stdexcept>
 #include <string>
 
+#include "quern/export.h"
+
 namespace quern {
 
 // Something the user can mend. The text names the object, the reason with its numbers, and the way out.
-class Error : public std::runtime_error {
+class QUERN_API Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
 // A fault of Quern. The text names the file, the condition and, where one is known, a reproducer.
-class InternalError : public std::logic_error {
+class QUERN_API InternalError : public std::logic_error {
  public:
   explicit InternalError(const std::string& message,
                          std::source_location where = std::source_location::current())
