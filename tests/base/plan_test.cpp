@@ -116,9 +116,7 @@ TEST(Plan, ValidationNamesWhatIsWrong) {
     return "accepted";
   };
   EXPECT_EQ(message([](Plan&) {}), "accepted");
-  EXPECT_EQ(message([](Plan& p) {
-              p.variants[0].guards[0] = AlignmentGuard{5, 16};
-            }),
+  EXPECT_EQ(message([](Plan& p) { p.variants[0].guards[0] = AlignmentGuard{5, 16}; }),
             "launch plan: variant 'tma': an alignment guard names argument 5 of 2");
   EXPECT_EQ(message([](Plan& p) { p.variants[0].guards[0] = ConditionGuard{PlanExpr::symbol(2)}; }),
             "launch plan: variant 'tma': a guard uses symbol 2 of 2");
