@@ -18,7 +18,7 @@ enum class Reducer : std::uint8_t {
   sum, prod, max, min, any, all,
   argmax, argmin,  // i64 index within the reduced axes, row-major where they are several
   logsumexp,       // log(sum(exp(x))), state (max, sum of exp(x - max))
-  welford,         // population variance, state (count, mean, sum of squared deviations)
+  welford,         // population variance, state (i64 count, mean, sum of squared deviations)
 };
 inline constexpr int kReducerCount = static_cast<int>(Reducer::welford) + 1;
 
@@ -27,6 +27,7 @@ struct ReducerRow {
   std::string_view name;
   int arity;          // operands: 1
   bool ordered;       // depends on the element's index (argmax, argmin)
+  bool (*accepts)(DType element);  // the element dtypes it reduces
   // Dtypes of the state for an accumulator of dtype `acc`.
   std::vector<DType> (*state)(DType acc);
   // The state of nothing.
@@ -35,7 +36,7 @@ struct ReducerRow {
   std::vector<Expr> (*lift)(DType acc, const Expr& element, const Expr& index);
   // The state of two states, the left one's elements preceding. Associative up to rounding; commutative.
   std::vector<Expr> (*combine)(std::span<const Expr> left, std::span<const Expr> right);
-  // The result of a state.
+  // The result of a state, in the accumulator's dtype where the row's result is the element's.
   Expr (*finish)(std::span<const Expr> state);
   // Result dtype for an element dtype (argmax: i64; any, all: bool).
   DType (*result)(DType element);

@@ -56,14 +56,16 @@ struct ScalarFunction {
   int arity;
   TypeRule types;
   // Error bound in units in the last place of the f32 result of our spellings, relative to the exact result of the
-  // rounded operands. 0: exact, 0.5: correctly rounded.
+  // rounded operands; of f64 operands in units of f64; narrower floats add their own rounding. 0: exact, 0.5:
+  // correctly rounded. 0 where neither notation nor `cuda` spells the row: its bound is its expansion's.
   double ulp;
   // The exact meaning, computed in double (floats) or wrapping 64-bit integers; the caller rounds to `dtype` (the
   // operands' dtype).
   Scalar (*reference)(DType dtype, std::span<const Scalar> operands);
-  // d result / d operand[i] as an expression of the operands; null where it is zero or undefined (integers, logic).
+  // d result / d operand[i] as an expression of the operands; null where it is zero or undefined (integers, logic),
+  // absent for an operand that is not differentiable (the condition of select).
   Expr (*derivative)(std::span<const Expr> operands, int i);
-  // The same value through other rows, for code generators; null for the primitives that these spell themselves.
+  // The same value through other rows, for code generators that have no spelling; null for the primitives.
   Expr (*expansion)(std::span<const Expr> operands);
   // CUDA C of an f32 operand (or of any dtype where the operator is polymorphic), "{0}", "{1}" standing for the
   // operands; other float dtypes compute in f32 and round, f64 uses `cuda_f64`. Empty: notation serves.
