@@ -45,8 +45,8 @@ enum class IntrinsicId : std::uint8_t {
   stmatrix,           // (shared place, from registers, count, transposed)
   mma_sync,           // (acc, a, b registers, m, n, k, a dtype, b dtype, acc dtype)
   wgmma_descriptor,   // (to, shared place, leading bytes, stride bytes, swizzle bytes or 0)   a u64
-  wgmma,              // (acc, a descriptor, b descriptor, accumulate, n, a dtype, acc dtype, a transposed, b transposed)
-  wgmma_registers,    // (acc, a registers, b descriptor, accumulate, n, a dtype, acc dtype, b transposed)
+  wgmma,              // (acc, a descriptor, b descriptor, accumulate, n, a, b, acc dtype, a transposed, b transposed)
+  wgmma_registers,    // (acc, a registers, b descriptor, accumulate, n, a, b, acc dtype, b transposed)
   wgmma_fence, wgmma_commit,  // ()
   wgmma_wait,         // (groups that may stay pending)
   // roles and clusters
@@ -63,6 +63,10 @@ enum class Proxy : std::uint8_t { none, generic, async };
 struct IntrinsicRow {
   IntrinsicId id;
   std::string_view name;
+  // One letter per operand, the last one for all that follow. Places: s shared, g global, b mbarrier, r registers.
+  // Values: v any, i integer, t truth (bool). Known when compiling (template arguments in CUDA): c integer or truth,
+  // d dtype, m index of a tensor map.
+  std::string_view operands;
   int min_args;
   int max_args;
   ExecutionScope scope;       // whose threads must execute it together

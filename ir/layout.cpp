@@ -108,7 +108,14 @@ Mode merged(const Mode& mode) {
   return result;
 }
 
-Expr scaled(const Expr& value, std::int64_t factor) { return factor == 1 ? value : value * Expr(factor); }
+// Arithmetic with a constant of the value's own dtype.
+Expr scaled(const Expr& value, std::int64_t factor) {
+  return factor == 1 ? value : value * constant(value->dtype, factor);
+}
+Expr divided(const Expr& value, std::int64_t divisor) {
+  return divisor == 1 ? value : div(value, constant(value->dtype, divisor));
+}
+Expr remainder(const Expr& value, std::int64_t divisor) { return mod(value, constant(value->dtype, divisor)); }
 
 Expr sum(const Expr& a, const Expr& b) { return a ? a + b : b; }
 
@@ -205,8 +212,8 @@ Expr apply(const Layout& layout, Place place, std::span<const Expr> coordinate) 
     for (std::size_t d = 0; d < mode.size(); ++d) {
       const Digit& digit = mode[d];
       if (digit.place == place && digit.stride != 0) {
-        Expr value = weight == 1 ? coordinate[m] : div(coordinate[m], Expr(weight));
-        if (d + 1 < mode.size()) value = mod(value, Expr(digit.extent));
+        Expr value = divided(coordinate[m], weight);
+        if (d + 1 < mode.size()) value = remainder(value, digit.extent);
         result = sum(result, scaled(value, digit.stride));
       }
       weight *= digit.extent;
@@ -215,8 +222,8 @@ Expr apply(const Layout& layout, Place place, std::span<const Expr> coordinate) 
   if (!result) return Expr(0);
   const Swizzle& swizzle = layout.swizzle;
   if (place != Place::address || swizzle.bits == 0) return result;
-  Expr moved = call(Op::shift_right, {result, Expr(swizzle.shift)});
-  return call(Op::bit_xor, {result, call(Op::bit_and, {moved, Expr(swizzle_mask(swizzle))})});
+  const Expr moved = call(Op::shift_right, {result, constant(result->dtype, std::int64_t{swizzle.shift})});
+  return call(Op::bit_xor, {result, call(Op::bit_and, {moved, constant(result->dtype, swizzle_mask(swizzle))})});
 }
 
 std::optional<std::vector<std::int64_t>> invert(const Layout& layout, std::span<const std::int64_t, 4> places) {
@@ -254,7 +261,7 @@ std::vector<Expr> coordinates(const Layout& layout, std::span<const Expr, 4> pla
     for (const Digit& digit : merged(mode)) {
       const Expr& place = places[static_cast<int>(digit.place)];
       ensure(static_cast<bool>(place), "every place that a layout maps to is given");
-      Expr value = mod(digit.stride == 1 ? place : div(place, Expr(digit.stride)), Expr(digit.extent));
+      Expr value = remainder(divided(place, digit.stride), digit.extent);
       coordinate = sum(coordinate, scaled(value, weight));
       weight *= digit.extent;
     }

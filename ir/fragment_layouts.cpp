@@ -1,0 +1,54 @@
+#include "ir/fragment_layouts.h"
+
+#include "base/error.h"
+
+namespace quern::ir {
+namespace {
+
+// Elements of one 32-bit register.
+std::int64_t packed(int element_bytes) {
+  ensure(element_bytes == 1 || element_bytes == 2 || element_bytes == 4,
+         "a matrix operand has 1, 2 or 4 byte elements");
+  return 4 / element_bytes;
+}
+
+// Along k, a register's elements, then the four lanes of a group, then the register 16 bytes further.
+Mode along_k(std::int64_t elements, std::int64_t far_stride) {
+  Mode mode;
+  if (elements > 1) mode.push_back({elements, Place::reg, 1});
+  mode.push_back({4, Place::lane, 1});
+  mode.push_back({2, Place::reg, far_stride});
+  return mode;
+}
+
+Mode accumulator_rows() { return {{8, Place::lane, 4}, {2, Place::reg, 2}}; }
+
+}  // namespace
+
+Layout mma_sync_a(int element_bytes) {
+  const std::int64_t elements = packed(element_bytes);
+  return {{{{8, Place::lane, 4}, {2, Place::reg, elements}}, along_k(elements, 2 * elements)}, {}};
+}
+
+Layout mma_sync_b(int element_bytes) {
+  const std::int64_t elements = packed(element_bytes);
+  return {{{{8, Place::lane, 4}}, along_k(elements, elements)}, {}};
+}
+
+Layout mma_sync_c() { return {{accumulator_rows(), {{2, Place::reg, 1}, {4, Place::lane, 1}}}, {}}; }
+
+Layout wgmma_a(int element_bytes) {
+  Layout layout = mma_sync_a(element_bytes);
+  layout.modes[0].push_back({4, Place::warp, 1});
+  return layout;
+}
+
+Layout wgmma_accumulator(std::int64_t columns) {
+  ensure(columns >= 8 && columns % 8 == 0, "a wgmma accumulator has a multiple of 8 columns");
+  Layout layout = mma_sync_c();
+  layout.modes[0].push_back({4, Place::warp, 1});
+  if (columns > 8) layout.modes[1].push_back({columns / 8, Place::reg, 4});
+  return layout;
+}
+
+}  // namespace quern::ir

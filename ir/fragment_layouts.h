@@ -1,0 +1,20 @@
+#pragma once
+// Who holds which element of the operands of the matrix instructions: distributions over lanes, registers and, for
+// wgmma, the four warps of a warpgroup. Registers are counted in elements: a 32-bit register holds 4 / element_bytes of
+// them. Larger tiles are copies of these atoms (tile() in ir/layout.h). Element sizes: 2 (f16, bf16), 4 (tf32), 1 (s8,
+// u8, f8); one instruction takes 32 bytes of K. Source: PTX ISA, matrix fragments of mma.m16n8 and wgmma.
+
+#include <cstdint>
+
+#include "ir/layout.h"
+
+namespace quern::ir {
+
+Layout mma_sync_a(int element_bytes);  // [16 rows, 32 / element_bytes of k]
+Layout mma_sync_b(int element_bytes);  // [8 columns, 32 / element_bytes of k]
+Layout mma_sync_c();                   // [16 rows, 8 columns], f32, s32, or f16 in packed pairs
+
+Layout wgmma_a(int element_bytes);               // [64 rows, 32 / element_bytes of k], operand A in registers
+Layout wgmma_accumulator(std::int64_t columns);  // [64 rows, columns], f32, s32, or f16 in packed pairs
+
+}  // namespace quern::ir
