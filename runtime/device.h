@@ -4,9 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/plan.h"
@@ -61,8 +64,83 @@ class LoadedProgram {
                       void* workspace) = 0;
 };
 
-// Loads `binary`, which must hold the plan's kernels, on device `index` of the kind that the plan's target says.
-// Throws Error when this build or machine can't run it.
-std::unique_ptr<LoadedProgram> load_program(const Plan& plan, const Binary& binary, int index = 0);
+// One open device. Thread-safe.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual const DeviceInfo& info() const = 0;
+
+  // Loads `binary`, which must hold the plan's kernels. Throws Error when it was compiled for something else.
+  virtual std::unique_ptr<LoadedProgram> load(const Plan& plan, const Binary& binary) = 0;
+
+  // Memory aligned to at least 256 bytes; null for 0 bytes. Throws Error with the bytes wanted and free.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+
+  // Copies in stream order, then waits for it. `fill` returns at once on a GPU.
+  virtual void upload(void* to, const void* from, std::size_t bytes, void* stream) = 0;
+  virtual void download(void* to, const void* from, std::size_t bytes, void* stream) = 0;
+  virtual void fill(void* memory, std::uint8_t value, std::size_t bytes, void* stream) = 0;
+
+  // Streams; null is the device's default one, and on the CPU the only one.
+  virtual void* create_stream() = 0;
+  virtual void destroy_stream(void* stream) noexcept = 0;
+  virtual void synchronize(void* stream) = 0;
+
+  // Calls `work(stream)` `warmup` times, then times it `samples` times, one after the other: seconds of each, by device
+  // events on a GPU and by the steady clock on the CPU.
+  virtual std::vector<double> measure(const std::function<void(void* stream)>& work, int warmup, int samples,
+                                      void* stream) = 0;
+};
+
+// The device written as `id`: "cuda:1", "cuda" (the first GPU) or "cpu". One object per device, shared and kept for
+// the life of the process. Throws Error saying what is missing. Thread-safe.
+Device& open_device(std::string_view id);
+
+// Device memory that is released with its owner.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Device& device, std::size_t bytes) : device_(&device), data_(device.allocate(bytes)), bytes_(bytes) {}
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    Buffer(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Buffer() {
+    if (data_ != nullptr) device_->release(data_);
+  }
+
+  void* data() const { return data_; }
+  std::size_t size() const { return bytes_; }
+
+ private:
+  void swap(Buffer& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+  }
+
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+// A stream that is destroyed with its owner.
+class Stream {
+ public:
+  explicit Stream(Device& device) : device_(device), handle_(device.create_stream()) {}
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { device_.destroy_stream(handle_); }
+
+  void* get() const { return handle_; }
+  void synchronize() const { device_.synchronize(handle_); }
+
+ private:
+  Device& device_;
+  void* handle_;
+};
 
 }  // namespace quern::runtime
