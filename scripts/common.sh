@@ -1,0 +1,9 @@
+# Sourced by the other scripts: strict mode, the repository's root as working directory, and how they speak.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '%s: %s\n' "${0#"$PWD"/}" "$*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
