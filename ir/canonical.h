@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/digest.h"
 #include "ir/tensor.h"
 
 namespace quern::ir {
@@ -13,5 +14,8 @@ namespace quern::ir {
 std::string canonical_text(const Program& program);
 
 bool equal(const Program& a, const Program& b);
+
+// Of the canonical text: the part of a key that says what is computed.
+Digest digest(const Program& program);
 
 }  // namespace quern::ir

@@ -1,7 +1,7 @@
 #pragma once
 // The rules of tensor programs (docs/language.md), for programs of every origin: text, builders, rewrites.
 
-#include <string_view>
+#include <cstddef>
 
 #include "ir/tensor.h"
 
@@ -9,10 +9,6 @@ namespace quern::ir {
 
 // Throws quern::Error naming the object, the reason with its numbers, and the way out. Thread-safe.
 void verify(const Program& program);
-
-// Whether a reducer folds elements of a dtype: sum, prod, max, min and the arguments of them numbers, any and all bool,
-// logsumexp and welford floats.
-bool takes(Reducer reducer, DType element);
 
 // Expressions are trees on paper: the most nodes that one may have when shared nodes are counted where they stand.
 inline constexpr std::size_t kMaxNodes = 1 << 17;
