@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
+#include "base/numeric.h"
 #include "ir/tensor.h"
 
 namespace quern::ir {
@@ -135,12 +138,16 @@ Expr::Expr(const VarRef& var)
 
 Expr constant(DType dtype, std::int64_t value) {
   if (is_float(dtype)) return constant(dtype, static_cast<double>(value));
-  if (is_bool(dtype)) value = value != 0;
-  return make({.kind = ExprKind::constant, .dtype = dtype, .args = {}, .integer = value});
+  return make({.kind = ExprKind::constant, .dtype = dtype, .args = {}, .integer = wrap_integer(dtype, value)});
 }
 
 Expr constant(DType dtype, double value) {
   ensure(is_float(dtype), "a real constant has a float dtype");
+  if (std::isnan(value)) {
+    value = std::numeric_limits<double>::quiet_NaN();
+  } else if (std::isfinite(value) || dtype == DType::f8e4m3) {  // f8e5m2 has infinities, to which no cast rounds
+    value = round_to(dtype, value);
+  }
   return make({.kind = ExprKind::constant, .dtype = dtype, .args = {}, .real = value});
 }
 

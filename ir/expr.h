@@ -110,7 +110,8 @@ struct Node {
 
 inline constexpr std::uint32_t kMaxDepth = 400;
 
-// Factories. Each checks types; calls follow the type rule of their row.
+// Factories. Each checks types; calls follow the type rule of their row. Constants hold `value` rounded or wrapped to
+// their dtype, so that equal values are equal expressions; every NaN is one.
 Expr constant(DType dtype, std::int64_t value);
 Expr constant(DType dtype, double value);
 Expr boolean(bool value);
