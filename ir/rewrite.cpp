@@ -1,0 +1,136 @@
+#include "ir/rewrite.h"
+
+#include <unordered_set>
+#include <utility>
+
+namespace quern::ir {
+namespace {
+
+class Transformer {
+ public:
+  explicit Transformer(const std::function<Expr(const Expr&)>& function) : function_(function) {}
+
+  Expr operator()(const Expr& e) {
+    if (!e) return e;
+    const auto known = done_.find(e.get());
+    if (known != done_.end()) return known->second;
+    std::vector<Expr> args;
+    args.reserve(e->args.size());
+    for (const Expr& arg : e->args) args.push_back((*this)(arg));
+    Expr fill = (*this)(e->fill);
+    Expr where = (*this)(e->where);
+    Expr rebuilt;
+    std::vector<Axis> axes;
+    if (e->reduce && ranges_change(*e->reduce, axes)) {
+      rebuilt = reduce(e->reduce->reducer, std::move(axes), std::move(args), std::move(where), e->reduce->contract);
+    } else {
+      rebuilt = with_children(e, std::move(args), std::move(fill), std::move(where));
+    }
+    rebuilt = function_(rebuilt);
+    kept_.push_back(e);
+    return done_[e.get()] = rebuilt;
+  }
+
+ private:
+  bool ranges_change(const ReduceInfo& info, std::vector<Axis>& axes) {
+    bool changed = false;
+    for (const Axis& axis : info.axes) {
+      axes.push_back({axis.var, (*this)(axis.lo), (*this)(axis.hi)});
+      changed = changed || !axes.back().lo.same(axis.lo) || !axes.back().hi.same(axis.hi);
+    }
+    return changed;
+  }
+
+  const std::function<Expr(const Expr&)>& function_;
+  std::unordered_map<const Node*, Expr> done_;
+  std::vector<Expr> kept_;  // so that no address in done_ is used again
+};
+
+void visit(const Expr& e, const std::function<bool(const Expr&)>& function, std::unordered_set<const Node*>& seen) {
+  if (!e || !seen.insert(e.get()).second || !function(e)) return;
+  for (const Expr& arg : e->args) visit(arg, function, seen);
+  visit(e->fill, function, seen);
+  visit(e->where, function, seen);
+  if (!e->reduce) return;
+  for (const Axis& axis : e->reduce->axes) {
+    visit(axis.lo, function, seen);
+    visit(axis.hi, function, seen);
+  }
+}
+
+}  // namespace
+
+Expr transform(const Expr& e, const std::function<Expr(const Expr&)>& function) { return Transformer(function)(e); }
+
+void visit(const Expr& e, const std::function<bool(const Expr&)>& function) {
+  std::unordered_set<const Node*> seen;
+  visit(e, function, seen);
+}
+
+Expr substitute(const Expr& e, const Substitution& replacements) {
+  if (replacements.empty()) return e;
+  return transform(e, [&](const Expr& node) {
+    if (node->kind != ExprKind::variable) return node;
+    const auto found = replacements.find(node->var);
+    return found == replacements.end() ? node : found->second;
+  });
+}
+
+Expr replace_tensors(const Expr& e, const TensorMap& replacements) {
+  if (replacements.empty()) return e;
+  return transform(e, [&](const Expr& node) {
+    if (node->kind != ExprKind::read) return node;
+    const auto found = replacements.find(node->tensor.get());
+    return found == replacements.end() ? node : read(found->second, node->args, node->fill);
+  });
+}
+
+std::vector<VarRef> free_variables(const Expr& e) {
+  std::unordered_set<VarRef> bound;
+  std::vector<VarRef> used;
+  visit(e, [&](const Expr& node) {
+    if (node->kind == ExprKind::variable) used.push_back(node->var);
+    if (node->reduce) {
+      for (const Axis& axis : node->reduce->axes) bound.insert(axis.var);
+    }
+    return true;
+  });
+  std::vector<VarRef> free;
+  for (const VarRef& var : used) {
+    if (bound.insert(var).second) free.push_back(var);
+  }
+  return free;
+}
+
+std::vector<TensorRef> tensors_read(const Expr& e) {
+  std::unordered_set<TensorRef> seen;
+  std::vector<TensorRef> tensors;
+  visit(e, [&](const Expr& node) {
+    if (node->kind == ExprKind::read && seen.insert(node->tensor).second) tensors.push_back(node->tensor);
+    return true;
+  });
+  return tensors;
+}
+
+Expr freshen(const Expr& e) {
+  std::unordered_map<VarRef, VarRef> renamed;
+  visit(e, [&](const Expr& node) {
+    if (node->reduce) {
+      for (const Axis& axis : node->reduce->axes) renamed.emplace(axis.var, make_var(axis.var->name, axis.var->dtype));
+    }
+    return true;
+  });
+  if (renamed.empty()) return e;
+  return transform(e, [&](const Expr& node) {
+    if (node->kind == ExprKind::variable) {
+      const auto found = renamed.find(node->var);
+      return found == renamed.end() ? node : Expr(found->second);
+    }
+    if (!node->reduce) return node;
+    std::vector<Axis> axes = node->reduce->axes;
+    for (Axis& axis : axes) axis.var = renamed.at(axis.var);
+    return reduce(node->reduce->reducer, std::move(axes), node->args, node->where, node->reduce->contract);
+  });
+}
+
+}  // namespace quern::ir
