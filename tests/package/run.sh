@@ -20,10 +20,8 @@ cmake --build "$work/outside" -- --quiet
 "$work/outside/outside"
 
 echo "by pkg-config"
-static=()
-[ -e "$libdir/libquern.a" ] && static=(--static)
 export PKG_CONFIG_PATH=$libdir/pkgconfig
-read -ra flags < <(pkg-config "${static[@]}" --cflags --libs quern | tr '\n' ' '; echo)
+read -ra flags < <(pkg-config --cflags --libs quern | tr '\n' ' '; echo)
 "$cxx" -std=c++20 -Wall -Werror "$here/main.cpp" -o "$work/by_pkg_config" "${flags[@]}"
 LD_LIBRARY_PATH=$libdir "$work/by_pkg_config"
 
