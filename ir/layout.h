@@ -25,6 +25,8 @@
 
 namespace quern::ir {
 
+class TokenStream;
+
 enum class Place : std::uint8_t { address, warp, lane, reg };
 
 struct Digit {
@@ -94,10 +96,9 @@ Layout tile(const Layout& tile, const Layout& block);
 // do not split there.
 std::optional<Layout> divide(const Layout& layout, int mode, std::int64_t extent);
 
-// Text. parse throws Error with the column.
+// Text. Parsing throws Error pointing into the text.
 std::string to_string(const Layout& layout);
 Layout parse_layout(std::string_view text);
-// Parses a layout at `position` of a longer text and moves `position` behind it.
-Layout parse_layout(std::string_view text, std::size_t& position);
+Layout parse_layout(TokenStream& tokens);  // of a longer text, leaving the tokens behind the layout
 
 }  // namespace quern::ir

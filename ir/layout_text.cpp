@@ -1,8 +1,6 @@
-#include <cctype>
-#include <string>
-
 #include "base/error.h"
 #include "ir/layout.h"
+#include "ir/lexer.h"
 
 namespace quern::ir {
 namespace {
@@ -23,104 +21,79 @@ std::string_view place_name(Place place) {
 
 class LayoutParser {
  public:
-  LayoutParser(std::string_view text, std::size_t position) : text_(text), position_(position) {}
+  explicit LayoutParser(TokenStream& tokens) : tokens_(tokens) {}
 
   Layout layout() {
     Layout result;
-    expect("[");
-    if (!accept("]")) {
+    tokens_.expect("[");
+    if (!tokens_.accept("]")) {
       do {
         result.modes.push_back(mode());
-      } while (accept(","));
-      expect("]");
+      } while (tokens_.accept(","));
+      tokens_.expect("]");
     }
-    std::size_t end = position_;
-    if (accept("^")) {
-      expect("swizzle");
-      expect("(");
-      result.swizzle.bits = static_cast<int>(number(62));
-      expect(",");
-      result.swizzle.base = static_cast<int>(number(62));
-      expect(",");
-      result.swizzle.shift = static_cast<int>(number(62));
-      expect(")");
-      end = position_;
-      const Swizzle& swizzle = result.swizzle;
-      if (swizzle.bits + swizzle.base + swizzle.shift > 62 || (swizzle.bits > 0 && swizzle.shift < swizzle.bits)) {
-        refuse("a swizzle whose shift is at least its bits");
-      }
-      if (swizzle.bits == 0) result.swizzle = {};
-    }
-    position_ = end;
+    if (tokens_.at("^") && tokens_.at("swizzle", 1)) result.swizzle = swizzle();
     return result;
-  }
-
-  void skip_space() {
-    while (position_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[position_]))) ++position_;
-  }
-  std::size_t position() const { return position_; }
-
-  [[noreturn]] void refuse(std::string_view expected) const {
-    fail("layout, column {}: expected {}", position_ + 1, expected);
   }
 
  private:
-  bool accept(std::string_view token) {
-    skip_space();
-    if (text_.substr(position_, token.size()) != token) return false;
-    position_ += token.size();
-    return true;
-  }
-
-  void expect(std::string_view token) {
-    if (!accept(token)) refuse(fmt::format("`{}`", token));
-  }
-
-  std::int64_t number(std::int64_t most) {
-    skip_space();
-    std::int64_t value = 0;
-    std::size_t begin = position_;
-    while (position_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[position_]))) {
-      value = value * 10 + (text_[position_++] - '0');
-      if (value > most) refuse(fmt::format("a number of at most {}", most));
+  std::int64_t number(std::string_view what, std::int64_t least, std::int64_t most) {
+    const Token token = tokens_.peek();
+    const std::int64_t value = tokens_.expect_integer(what);
+    if (value < least || value > most) {
+      tokens_.fail_at(token, fmt::format("{} is {} to {}, here {}", what, least, most, value));
     }
-    if (position_ == begin) refuse("a number");
     return value;
   }
 
+  Swizzle swizzle() {
+    const Token token = tokens_.next();
+    tokens_.next();
+    tokens_.expect("(");
+    const auto bits = static_cast<int>(number("a swizzle's number of bits", 1, 20));
+    tokens_.expect(",");
+    const auto base = static_cast<int>(number("a swizzle's lowest bit", 0, 20));
+    tokens_.expect(",");
+    const auto shift = static_cast<int>(number("a swizzle's shift", 1, 20));
+    tokens_.expect(")");
+    if (shift < bits) tokens_.fail_at(token, fmt::format("a swizzle of {} bits shifts by at least {}", bits, bits));
+    return {bits, base, shift};
+  }
+
+  // A digit, several in parentheses, or `1` for a mode without digits.
   Mode mode() {
-    Mode result;
-    if (!accept("(")) {
-      if (std::optional<Digit> only = digit(true)) result.push_back(*only);
-      return result;
+    if (tokens_.peek().text == "1" && !tokens_.at(":", 1)) {
+      tokens_.next();
+      return {};
     }
+    if (!tokens_.accept("(")) return {digit()};
+    Mode result;
     do {
-      result.push_back(*digit(false));
-    } while (accept(","));
-    expect(")");
+      result.push_back(digit());
+    } while (tokens_.accept(","));
+    tokens_.expect(")");
     return result;
   }
 
-  // A digit, or nothing for a bare `1`, which stands for a mode without digits.
-  std::optional<Digit> digit(bool bare_one) {
+  Digit digit() {
     constexpr std::int64_t kMost = std::int64_t{1} << 40;
     Digit result;
-    result.extent = number(kMost);
-    if (result.extent == 0) refuse("an extent of at least 1");
-    if (bare_one && result.extent == 1 && !accept(":")) return std::nullopt;
-    if (!bare_one || result.extent != 1) expect(":");
-    for (Place place : {Place::address, Place::warp, Place::lane, Place::reg}) {
-      if (!accept(place_name(place))) continue;
-      result.place = place;
-      expect("*");
-      result.stride = number(kMost);
-      return result;
-    }
-    refuse("addr, warp, lane or reg");
+    result.extent = number("a digit's extent", 1, kMost);
+    tokens_.expect(":");
+    result.place = place();
+    tokens_.expect("*");
+    result.stride = number("a digit's stride", 0, kMost);
+    return result;
   }
 
-  std::string_view text_;
-  std::size_t position_;
+  Place place() {
+    for (Place place : {Place::address, Place::warp, Place::lane, Place::reg}) {
+      if (tokens_.accept(place_name(place))) return place;
+    }
+    tokens_.fail_expected("addr, warp, lane or reg");
+  }
+
+  TokenStream& tokens_;
 };
 
 }  // namespace
@@ -144,19 +117,12 @@ std::string to_string(const Layout& layout) {
 }
 
 Layout parse_layout(std::string_view text) {
-  std::size_t position = 0;
-  Layout result = parse_layout(text, position);
-  LayoutParser rest(text, position);
-  rest.skip_space();
-  if (rest.position() != text.size()) rest.refuse("the layout's end");
+  TokenStream tokens(text);
+  Layout result = parse_layout(tokens);
+  if (!tokens.at_end()) tokens.fail_expected("the layout's end");
   return result;
 }
 
-Layout parse_layout(std::string_view text, std::size_t& position) {
-  LayoutParser parser(text, position);
-  Layout result = parser.layout();
-  position = parser.position();
-  return result;
-}
+Layout parse_layout(TokenStream& tokens) { return LayoutParser(tokens).layout(); }
 
 }  // namespace quern::ir
