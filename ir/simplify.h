@@ -34,29 +34,32 @@ struct Interval {
 class Assumptions {
  public:
   Assumptions();
-  // Sizes are at least 0; the facts hold.
-  explicit Assumptions(const Program& program);
-  // The same; blocks lie in the grid, warp and lane in the block.
-  explicit Assumptions(const Kernel& kernel);
 
-  // In the scope of an axis (range lo .. hi - 1 over what is known so far), of several, under a condition.
+  // In the scope of an axis: a variable from lo to below hi (absent: unbounded), from lo in steps of a constant.
   Assumptions with(const Axis& axis) const;
-  Assumptions with(std::span<const Axis> axes) const;
+  Assumptions with(const Axis& axis, const Expr& step) const;
+  // Where the condition holds.
   Assumptions with(const Expr& condition) const;
-  // A variable that stands for a value, as of a Let.
-  Assumptions with(const VarRef& var, const Expr& value) const;
-  // `divisor` divides the variable.
-  Assumptions with_divisor(const VarRef& var, std::int64_t divisor) const;
+  // In the scope of a variable that stands for a value, as of a Let.
+  Assumptions with_value(const VarRef& var, const Expr& value) const;
+  Assumptions with_at_least(const VarRef& var, std::int64_t least) const;
+  Assumptions with(const Fact& fact) const;
 
   class Scope;
   const std::shared_ptr<Scope>& scope() const { return scope_; }  // for ir/
 
  private:
   explicit Assumptions(std::shared_ptr<Scope> scope) : scope_(std::move(scope)) {}
-  Assumptions with(std::span<const Fact> facts) const;
 
   std::shared_ptr<Scope> scope_;
 };
+
+// The facts hold.
+Assumptions assumptions_of(std::span<const Fact> facts);
+// Symbols that are sizes of arguments are at least 0, and the facts hold.
+Assumptions assumptions_of(const Program& program);
+// The same; blocks lie in the grid, warps and lanes in the block.
+Assumptions assumptions_of(const Kernel& kernel);
 
 Expr simplify(const Expr& e, const Assumptions& assumptions = {});
 
