@@ -7,3 +7,6 @@ die() {
   say "$*"
   exit 1
 }
+
+# build_folder PRESET: where CMakePresets.json puts it.
+build_folder() { [ "$1" = release ] && echo build || echo "build-$1"; }
