@@ -1,0 +1,108 @@
+#include "runtime/cpu/threads.h"
+
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/target.h"
+
+namespace quern::runtime::cpu {
+namespace {
+
+constexpr std::int64_t kChunksPerThread = 8;
+
+int default_count() {
+  const char* text = std::getenv("QUERN_THREADS");
+  if (text == nullptr || *text == '\0') return host_cpu_target().cpu.cores;
+  const std::string_view view(text);
+  int count = 0;
+  const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), count);
+  if (error != std::errc() || end != view.data() + view.size() || count < 1) {
+    fail("QUERN_THREADS is '{}'; give a number of threads from 1 on", view);
+  }
+  return count;
+}
+
+// The arena in use. Launches hold it while they run, so that it may be replaced at any time.
+class Pool {
+ public:
+  static Pool& instance() {
+    static Pool pool;
+    return pool;
+  }
+
+  std::shared_ptr<tbb::task_arena> arena() {
+    const std::lock_guard lock(mutex_);
+    if (!arena_) arena_ = std::make_shared<tbb::task_arena>(default_count());
+    return arena_;
+  }
+
+  void resize(int count) {
+    const std::lock_guard lock(mutex_);
+    arena_ = count == 0 ? nullptr : std::make_shared<tbb::task_arena>(count);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<tbb::task_arena> arena_;
+};
+
+void run_range(CpuKernelFunction function, CpuKernelArguments arguments, std::int64_t begin, std::int64_t end,
+               std::size_t scratch_bytes) {
+  thread_local ThreadMemory scratch;
+  arguments.begin = begin;
+  arguments.end = end;
+  arguments.scratch = scratch.at_least(scratch_bytes);
+  function(&arguments);
+}
+
+}  // namespace
+
+int thread_count() { return Pool::instance().arena()->max_concurrency(); }
+
+void set_thread_count(int count) {
+  if (count < 0) fail("{} threads; give a number from 1 on, or 0 for the default", count);
+  Pool::instance().resize(count);
+}
+
+void run_blocks(CpuKernelFunction function, const CpuKernelArguments& arguments, std::int64_t blocks,
+                std::size_t scratch_bytes) {
+  if (blocks <= 0) return;
+  const std::shared_ptr<tbb::task_arena> arena = Pool::instance().arena();
+  const std::int64_t threads = arena->max_concurrency();
+  if (blocks == 1 || threads == 1) return run_range(function, arguments, 0, blocks, scratch_bytes);
+  // Several chunks for each thread, so that slow ones cost little; each call runs many blocks where they are small.
+  const std::int64_t grain = std::max<std::int64_t>(1, blocks / (threads * kChunksPerThread));
+  arena->execute([&] {
+    tbb::parallel_for(
+        tbb::blocked_range<std::int64_t>(0, blocks, static_cast<std::size_t>(grain)),
+        [&](const tbb::blocked_range<std::int64_t>& range) {
+          run_range(function, arguments, range.begin(), range.end(), scratch_bytes);
+        },
+        tbb::simple_partitioner());
+  });
+}
+
+ThreadMemory::~ThreadMemory() { std::free(data_); }
+
+void* ThreadMemory::at_least(std::size_t bytes) {
+  if (bytes <= bytes_) return bytes == 0 ? nullptr : data_;
+  constexpr auto kAlignment = static_cast<std::size_t>(kCpuScratchAlignment);
+  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  std::free(data_);
+  bytes_ = 0;
+  data_ = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
+  if (data_ == nullptr) fail("out of memory: a CPU kernel needs {} bytes of scratch for each thread", bytes);
+  bytes_ = rounded;
+  return data_;
+}
+
+}  // namespace quern::runtime::cpu
