@@ -3,6 +3,7 @@
 // data. An intrinsic is a statement; one that gives a value writes it to its first operand. Operands are expressions;
 // a place in memory is a read of its buffer (the address is taken, nothing is read), a dtype the constant of its number.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -80,6 +81,10 @@ struct IntrinsicRow {
 
 const IntrinsicRow& row(IntrinsicId id);
 std::span<const IntrinsicRow> intrinsics();
+// The letter of operand `position`.
+inline char operand_kind(const IntrinsicRow& row, std::size_t position) {
+  return row.operands[position < row.operands.size() ? position : row.operands.size() - 1];
+}
 std::optional<IntrinsicId> parse_intrinsic(std::string_view name);
 
 }  // namespace quern::ir

@@ -93,8 +93,11 @@ enum class Via : std::uint8_t {
 };
 
 // For every coordinate of the tile `axes` (constant extents) where `where` holds: body. With Via::threads the elements
-// are spread by `distribution` over the threads of the scope (a role's, else the block's); fragments read or stored in
-// the body are indexed by plain axes and must be distributed alike. Reads outside a tensor take their fill.
+// are spread by `distribution` over the threads of the scope (a role's, else the block's). Fragments read or stored in
+// the body are distributed alike: each mode's index is an axis with the mode's digits (registers may be strided
+// otherwise), or such a slice: axis + a multiple of its extent, where the digits above that extent are registers. Modes
+// without threads may have any other index that is the same for all threads. Where the distribution replicates, all
+// replicas run the body, but atomic stores happen once per coordinate. Reads outside a tensor take their fill.
 struct Map {
   std::vector<Axis> axes;
   Layout distribution;
@@ -126,14 +129,16 @@ struct Mma {
   Expr accumulate{};  // absent: true
 };
 
-// Warps lo..hi of the block run `body` with `registers` (0: as launched) each; warp and lane count from lo inside.
-// `elected`: one thread only.
+// Warps lo..hi of the enclosing role, or of the block, run `body` with `registers` (0: as launched) each; warp and lane
+// count from lo inside. `elected`: one thread only, or one of each of `groups` equal parts of the warps (as of every
+// warpgroup). In tile form the intrinsic `barrier` is for all threads of the enclosing role.
 struct Role {
   std::string name;
   int lo = 0, hi = 0;
   int registers = 0;
   bool elected = false;
   Stmt body;
+  int groups = 1;
 };
 
 struct StmtNode {
