@@ -1,0 +1,115 @@
+#pragma once
+// The state shared by the parts of expand_tiles: the scope of the statement at hand and the places of buffers.
+
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "ir/kernel.h"
+#include "ir/simplify.h"
+
+namespace quern::compiler {
+
+// One register digit of a distribution, with the loop that walks it.
+struct RegisterDigit {
+  ir::VarRef var;
+  std::int64_t extent;
+  std::int64_t stride;  // of the register index
+  bool neighbours;      // raises the coordinate by one: the mode's least significant digit
+};
+
+// A tile's coordinates as the thread at hand sees them.
+struct Distributed {
+  std::vector<std::vector<ir::Expr>> digits;  // per mode, the digits' values (extent-1 digits left out)
+  std::vector<ir::Expr> coordinates;          // per mode, without the axis' lower bound
+  std::vector<RegisterDigit> registers;       // most significant (largest register stride) first
+};
+
+// Who executes the statement at hand.
+struct ThreadScope {
+  ir::Expr warp, lane;
+  int warps = 1;
+  int lanes = 32;
+  int barrier_id = 0;  // 0: the whole block
+};
+
+class Expander {
+ public:
+  explicit Expander(const ir::Kernel& kernel);
+
+  ir::Kernel run();
+
+ private:
+  using Substitution = std::unordered_map<const ir::Variable*, ir::Expr>;
+  // The map whose body is being expanded: fragments are indexed by its axes.
+  struct Tile {
+    const std::vector<ir::Axis>* axes;
+    const ir::Layout* layout;
+    const Distributed* values;
+  };
+
+  // Statements (expand_tiles.cpp)
+  ir::Stmt expand(const ir::Stmt& stmt);
+  ir::Stmt expand(const ir::Block& block);
+  ir::Stmt expand(const ir::Alloc& alloc);
+  ir::Stmt expand(const ir::For& loop);
+  ir::Stmt expand(const ir::If& branch);
+  ir::Stmt expand(const ir::Let& let);
+  ir::Stmt expand(const ir::Store& store);
+  ir::Stmt expand(const ir::Move& move);
+  ir::Stmt expand(const ir::Intrinsic& intrinsic);
+  ir::Stmt expand(const ir::Role& role);
+
+  // Tiles (expand_map.cpp, expand_fold.cpp, expand_mma.cpp)
+  ir::Stmt expand(const ir::Map& map);
+  ir::Stmt expand_cp_async(const ir::Map& map, std::vector<RegisterDigit> loops);
+  ir::Stmt expand(const ir::Fold& fold);
+  ir::Stmt expand(const ir::Mma& mma);
+  Distributed distribute(const ir::Layout& layout);
+  ir::Stmt loop_over(const std::vector<RegisterDigit>& digits, ir::Stmt body, bool vector);
+
+  // Expressions: variables substituted, buffers flat, fills guarded (expand_expr.cpp)
+  ir::Expr rewrite(const ir::Expr& e);
+  ir::Expr simplified(const ir::Expr& e);
+  ir::Expr rewrite_read(const ir::Expr& e);
+  ir::Expr flat_index(const ir::Buffer& buffer, const std::vector<ir::Expr>& index);
+  ir::Expr register_index(const ir::Buffer& fragment, const std::vector<ir::Expr>& index);
+  ir::Expr inside(const ir::Tensor& tensor, const std::vector<ir::Expr>& index);
+  ir::TensorRef flat(const ir::Tensor& buffer);
+  ir::BufferRef declare(std::string name, DType dtype, ir::Space space, std::int64_t elements);
+
+  // The scope of one nested statement: assumptions, substitution and tile are restored at its end.
+  template <typename Body>
+  auto nested(Body&& body);
+
+  ir::Stmt barrier() const;
+
+  ir::Kernel kernel_;
+  ir::Assumptions assumptions_;
+  Substitution substitution_;
+  ThreadScope scope_;
+  std::optional<Tile> tile_;
+  std::unordered_map<const ir::Tensor*, ir::BufferRef> flat_;
+  int next_barrier_ = 1;
+};
+
+template <typename Body>
+auto Expander::nested(Body&& body) {
+  const ir::Assumptions assumptions = assumptions_;
+  const Substitution substitution = substitution_;
+  const std::optional<Tile> tile = tile_;
+  const ThreadScope scope = scope_;
+  auto result = body();
+  assumptions_ = assumptions;
+  substitution_ = substitution;
+  tile_ = tile;
+  scope_ = scope;
+  return result;
+}
+
+// register `buffer`[index], for reading or as a place.
+ir::Expr element(const ir::BufferRef& buffer, const ir::Expr& index);
+ir::Stmt assign(const ir::BufferRef& buffer, const ir::Expr& index, const ir::Expr& value);
+
+}  // namespace quern::compiler

@@ -1,0 +1,86 @@
+#include "compiler/lift_reductions.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "ir/rewrite.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+class Lifter {
+ public:
+  explicit Lifter(const Program& program) : program_(program) {}
+
+  Program run() {
+    Program result = program_;
+    result.definitions.clear();
+    for (const Definition& definition : program_.definitions) {
+      tensor_ = definition.tensor;
+      scope_ = definition.axes;
+      const bool whole = definition.value->kind == ExprKind::reduce;
+      Definition canonical = definition;
+      canonical.value = whole ? lift_within(definition.value) : lift(definition.value);
+      for (Definition& lifted : lifted_) result.definitions.push_back(std::move(lifted));
+      lifted_.clear();
+      result.definitions.push_back(std::move(canonical));
+    }
+    return result;
+  }
+
+ private:
+  // A reduction with the reductions inside its operands lifted.
+  Expr lift_within(const Expr& e) {
+    const std::size_t outer = scope_.size();
+    scope_.insert(scope_.end(), e->reduce->axes.begin(), e->reduce->axes.end());
+    std::vector<Expr> args;
+    for (const Expr& arg : e->args) args.push_back(lift(arg));
+    const Expr where = e->where ? lift(e->where) : Expr();
+    scope_.resize(outer);
+    return with_children(e, std::move(args), {}, where);
+  }
+
+  Expr lift(const Expr& e) {
+    if (e->kind == ExprKind::reduce) return extract(lift_within(e));
+    std::vector<Expr> args;
+    for (const Expr& arg : e->args) args.push_back(lift(arg));
+    return with_children(e, std::move(args), e->fill ? lift(e->fill) : Expr(), e->where);
+  }
+
+  // A definition of the reduction over the axes in scope that it depends on; reads of it take its place.
+  Expr extract(const Expr& reduction) {
+    const std::vector<VarRef> free = free_variables(reduction);
+    Definition definition;
+    std::vector<Expr> shape, index;
+    Substitution own;
+    for (const Axis& axis : scope_) {
+      if (std::find(free.begin(), free.end(), axis.var) == free.end()) continue;
+      ensure(ir::is_integer(axis.lo, 0), "the axes around a nested reduction start at 0");
+      const VarRef var = make_var(axis.var->name);
+      own[axis.var] = Expr(var);
+      definition.axes.push_back({var, 0, axis.hi});
+      shape.push_back(axis.hi);
+      index.push_back(Expr(axis.var));
+    }
+    definition.tensor = make_tensor(
+        fmt::format("{}_{}", tensor_->name, row(reduction->reduce->reducer).name), reduction->dtype, std::move(shape));
+    definition.value = freshen(substitute(reduction, own));
+    lifted_.push_back(definition);
+    return read(definition.tensor, std::move(index));
+  }
+
+  const Program& program_;
+  TensorRef tensor_;
+  std::vector<Axis> scope_;
+  std::vector<Definition> lifted_;
+};
+
+}  // namespace
+
+Program lift_reductions(const Program& program) { return Lifter(program).run(); }
+
+}  // namespace quern::compiler

@@ -1,0 +1,134 @@
+#include "compiler/narrow_indices.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "ir/simplify.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+class Narrower {
+ public:
+  Kernel run(Kernel kernel) {
+    assumptions_ = assumptions_of(kernel);
+    for (VarRef* var : {&kernel.warp, &kernel.lane}) *var = narrow(*var);
+    for (VarRef& var : kernel.block) var = narrow(var);
+    // The grid is the host's business and stays in 64 bits over the symbols as they were.
+    for (VarRef& symbol : kernel.symbols) symbol = narrow(symbol);
+    kernel.body = rewrite(kernel.body);
+    return kernel;
+  }
+
+ private:
+  VarRef narrow(const VarRef& var) {
+    if (var->dtype != DType::i64) return var;
+    VarRef& known = vars_[var.get()];
+    if (!known) known = make_var(var->name, DType::i32);
+    return known;
+  }
+
+  // An integer expression as an i32 one of the same value.
+  Expr index(const Expr& e) {
+    if (!e || e->dtype != DType::i64) return e ? value(e) : e;
+    switch (e->kind) {
+      case ExprKind::constant: return constant(DType::i32, e->integer);
+      case ExprKind::variable: return Expr(narrow(e->var));
+      case ExprKind::call: {
+        std::vector<Expr> args;
+        for (const Expr& arg : e->args) args.push_back(index(arg));
+        return call(e->op, std::move(args));
+      }
+      case ExprKind::cast:
+        if (e->args[0]->dtype == DType::i32) return value(e->args[0]);
+        return cast(DType::i32, value(e->args[0]));
+      default: return cast(DType::i32, value(e));
+    }
+  }
+
+  // Whether every part of an i64 expression is known to stay within 32 bits.
+  bool fits(const Expr& e) const {
+    if (e->kind == ExprKind::read) return false;
+    if (e->dtype == DType::i64) {
+      const Interval interval = range(e, assumptions_);
+      constexpr std::int64_t kLimit = std::int64_t{1} << 31;
+      if (!interval.lo || !interval.hi || *interval.lo < -kLimit || *interval.hi >= kLimit) return false;
+    }
+    return std::all_of(e->args.begin(), e->args.end(), [&](const Expr& arg) { return fits(arg); });
+  }
+
+  Expr value(const Expr& e) {
+    if (!e || e->kind == ExprKind::constant) return e;
+    if (e->kind == ExprKind::read) return read(e->tensor, {index(e->args[0])});
+    if (e->kind == ExprKind::variable) {
+      const VarRef var = narrow(e->var);
+      return var == e->var ? e : cast(DType::i64, Expr(var));
+    }
+    const bool of_indices = e->dtype == DType::i64 || e->args[0]->dtype == DType::i64;
+    if (of_indices && fits(e)) {
+      if (e->dtype == DType::i64) return cast(DType::i64, index(e));
+      if (e->kind == ExprKind::cast) return cast(e->dtype, index(e->args[0]));
+      std::vector<Expr> args;
+      for (const Expr& arg : e->args) args.push_back(index(arg));
+      return call(e->op, std::move(args));
+    }
+    std::vector<Expr> args;
+    for (const Expr& arg : e->args) args.push_back(value(arg));
+    return with_children(e, std::move(args), e->fill, e->where);
+  }
+
+  Stmt rewrite(const Stmt& stmt) {
+    if (!stmt) return stmt;
+    return std::visit([&](const auto& node) { return rewrite_node(node); }, stmt->value);
+  }
+
+  Stmt rewrite_node(const Block& node) {
+    Block result;
+    for (const Stmt& s : node.body) result.body.push_back(rewrite(s));
+    return make_stmt(std::move(result));
+  }
+  Stmt rewrite_node(const Alloc& node) { return make_stmt(node); }
+  Stmt rewrite_node(const For& node) {
+    const Assumptions outer = assumptions_;
+    assumptions_ = assumptions_.with(Axis{node.var, node.lo, node.hi}, node.step);
+    Stmt body = rewrite(node.body);
+    assumptions_ = outer;
+    return make_stmt(
+        For{narrow(node.var), index(node.lo), index(node.hi), index(node.step), node.kind, std::move(body)});
+  }
+  Stmt rewrite_node(const If& node) {
+    return make_stmt(If{value(node.condition), rewrite(node.then), rewrite(node.otherwise)});
+  }
+  Stmt rewrite_node(const Let& node) {
+    if (node.var->dtype != DType::i64) return make_stmt(Let{node.var, value(node.value)});
+    return make_stmt(Let{narrow(node.var), index(node.value)});
+  }
+  Stmt rewrite_node(const Store& node) {
+    return make_stmt(Store{node.buffer, {index(node.index[0])}, value(node.value), node.atomic, node.hint});
+  }
+  Stmt rewrite_node(const Move& node) {
+    return make_stmt(Move{node.to, index(node.to_index), node.from, index(node.from_index), node.width, node.hint});
+  }
+  Stmt rewrite_node(const Intrinsic& node) {
+    Intrinsic result{node.id, {}};
+    for (const Expr& arg : node.args) result.args.push_back(is_constant(arg) ? arg : index(arg));
+    return make_stmt(std::move(result));
+  }
+  template <typename Tile>
+  Stmt rewrite_node(const Tile&) {
+    unreachable("narrow_indices takes thread form");
+  }
+
+  Assumptions assumptions_;
+  std::unordered_map<const Variable*, VarRef> vars_;
+};
+
+}  // namespace
+
+Kernel narrow_indices(const Kernel& kernel) { return Narrower().run(kernel); }
+
+}  // namespace quern::compiler

@@ -1,0 +1,215 @@
+#include "compiler/partition.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "compiler/analysis.h"
+#include "ir/rewrite.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+class Partitioner {
+ public:
+  explicit Partitioner(const Program& program) : program_(program) {}
+
+  Partition run() {
+    for (const Definition& definition : program_.definitions) {
+      if (is_reduction(definition) && !placed_.contains(definition.tensor.get())) grow_from(definition);
+    }
+    pointwise_rest();
+    Partition result;
+    sort_groups();
+    for (const Group& group : groups_) result.kernels.push_back(build(group, result.workspace));
+    return result;
+  }
+
+ private:
+  using Group = std::vector<const Definition*>;  // the definitions that the kernel leaves or keeps, without producers
+
+  // Tensors that `definition` depends on through definitions, itself included.
+  const std::set<const Tensor*>& ancestors(const Definition& definition) {
+    auto it = ancestors_.find(definition.tensor.get());
+    if (it != ancestors_.end()) return it->second;
+    std::set<const Tensor*> all{definition.tensor.get()};
+    for (const TensorRef& read : tensors_read(definition.value)) {
+      if (const Definition* source = definition_of(program_, *read)) {
+        const std::set<const Tensor*>& more = ancestors(*source);
+        all.insert(more.begin(), more.end());
+      }
+    }
+    return ancestors_[definition.tensor.get()] = std::move(all);
+  }
+
+  bool depends_on(const Definition& definition, const Group& group) {
+    const std::set<const Tensor*>& all = ancestors(definition);
+    return std::any_of(group.begin(), group.end(), [&](const Definition* d) { return all.contains(d->tensor.get()); });
+  }
+
+  // Whether something between the group and `definition` is not in the group: then it would have to wait for itself.
+  bool leaves_and_returns(const Definition& definition, const Group& group) {
+    for (const TensorRef& read : tensors_read(definition.value)) {
+      const Definition* source = definition_of(program_, *read);
+      if (!source || std::find(group.begin(), group.end(), source) != group.end()) continue;
+      if (depends_on(*source, group)) return true;
+      // What another kernel computes later cannot be read here.
+      const auto it = placed_.find(source->tensor.get());
+      if (is_reduction(*source) && it == placed_.end()) return true;
+    }
+    return false;
+  }
+
+  // A reduction with everything behind it that one analysis still covers.
+  void grow_from(const Definition& start) {
+    Group group{&start};
+    std::vector<TensorRef> unused;
+    const bool contraction = analyze_contraction(build(group, unused)).has_value();
+    const auto covers = [&](const Group& candidate) {
+      const Program program = build(candidate, unused);
+      return contraction ? analyze_contraction(program).has_value() : analyze_reduction(program).has_value();
+    };
+    for (const Definition& next : program_.definitions) {
+      if (&next == &start || placed_.contains(next.tensor.get())) continue;
+      const bool sibling = !contraction && is_reduction(next) && shares_input(next, start);
+      if (!depends_on(next, group) && !sibling) continue;
+      if (leaves_and_returns(next, group)) continue;
+      Group candidate = group;
+      candidate.push_back(&next);
+      if (covers(candidate)) group = std::move(candidate);
+    }
+    for (const Definition* definition : group) placed_[definition->tensor.get()] = static_cast<int>(groups_.size());
+    groups_.push_back(std::move(group));
+  }
+
+  // Reductions over the same data are done in one pass (mean and variance).
+  bool shares_input(const Definition& a, const Definition& b) {
+    const std::vector<TensorRef> ours = tensors_read(a.value), theirs = tensors_read(b.value);
+    return std::any_of(ours.begin(), ours.end(), [&](const TensorRef& t) {
+      return std::find(theirs.begin(), theirs.end(), t) != theirs.end();
+    });
+  }
+
+  // Outputs that no reduction took along: those over one space share a kernel.
+  void pointwise_rest() {
+    for (const Output& output : program_.outputs) {
+      const Definition* definition = definition_of(program_, *output.tensor);
+      if (placed_.contains(output.tensor.get())) continue;
+      std::vector<TensorRef> unused;
+      int home = -1;
+      for (std::size_t g = 0; g < groups_.size() && home < 0; ++g) {
+        if (is_reduction(*groups_[g].front())) continue;
+        Group candidate = groups_[g];
+        candidate.push_back(definition);
+        if (analyze_pointwise(build(candidate, unused))) home = static_cast<int>(g);
+      }
+      if (home < 0) {
+        home = static_cast<int>(groups_.size());
+        groups_.emplace_back();
+      }
+      groups_[static_cast<std::size_t>(home)].push_back(definition);
+      placed_[output.tensor.get()] = home;
+    }
+  }
+
+  // Kernels in an order in which what one reads was written before.
+  void sort_groups() {
+    std::vector<Group> ordered;
+    std::vector<bool> done(groups_.size());
+    std::vector<TensorRef> unused;
+    while (ordered.size() < groups_.size()) {
+      for (std::size_t g = 0; g < groups_.size(); ++g) {
+        if (done[g]) continue;
+        const Program kernel = build(groups_[g], unused);
+        const bool ready = std::all_of(kernel.inputs.begin(), kernel.inputs.end(), [&](const TensorRef& input) {
+          const auto it = placed_.find(input.get());
+          return it == placed_.end() || done[static_cast<std::size_t>(it->second)];
+        });
+        if (!ready) continue;
+        ordered.push_back(groups_[g]);
+        done[g] = true;
+      }
+    }
+    groups_ = std::move(ordered);
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      for (const Definition* definition : groups_[g]) placed_[definition->tensor.get()] = static_cast<int>(g);
+    }
+  }
+
+  // The group as a program: its producers inlined as definitions, what others computed as inputs.
+  Program build(const Group& group, std::vector<TensorRef>& workspace) {
+    std::set<const Tensor*> inside;
+    for (const Definition* definition : group) inside.insert(definition->tensor.get());
+    std::set<const Tensor*> needed = inside;
+    std::set<const Tensor*> outside;
+    std::vector<TensorRef> inputs;
+    for (std::size_t d = program_.definitions.size(); d-- > 0;) {
+      const Definition& definition = program_.definitions[d];
+      if (!needed.contains(definition.tensor.get())) continue;
+      for (const TensorRef& read : tensors_read(definition.value)) {
+        const Definition* source = definition_of(program_, *read);
+        const bool external = !source || (is_reduction(*source) && !inside.contains(read.get()));
+        const bool elsewhere = source && !inside.contains(read.get()) && depends_on_other_group(*source, group) &&
+                               !is_reduction(*source) && placed_.contains(read.get());
+        if (external || elsewhere) {
+          if (outside.insert(read.get()).second) inputs.push_back(read);
+        } else {
+          needed.insert(read.get());
+        }
+      }
+    }
+    Program result;
+    result.name = program_.name;
+    result.symbols = program_.symbols;
+    result.facts = program_.facts;
+    for (const Definition& definition : program_.definitions) {
+      if (needed.contains(definition.tensor.get())) result.definitions.push_back(definition);
+    }
+    for (const TensorRef& input : program_.inputs) {
+      if (outside.contains(input.get())) result.inputs.push_back(input);
+    }
+    for (const TensorRef& input : inputs) {
+      if (!is_input(program_, *input)) result.inputs.push_back(input);
+    }
+    for (const Definition* definition : group) {
+      const TensorRef& tensor = definition->tensor;
+      const auto output = std::find_if(program_.outputs.begin(), program_.outputs.end(),
+                                       [&](const Output& o) { return o.tensor == tensor; });
+      if (output != program_.outputs.end()) {
+        result.outputs.push_back(*output);
+      } else if (read_elsewhere(*tensor, group)) {
+        result.outputs.push_back({tensor, nullptr});
+        if (std::find(workspace.begin(), workspace.end(), tensor) == workspace.end()) workspace.push_back(tensor);
+      }
+    }
+    if (result.outputs.empty()) result.outputs.push_back({group.back()->tensor, nullptr});
+    return result;
+  }
+
+  // Whether an elementwise definition is the result of a kernel other than `group`.
+  bool depends_on_other_group(const Definition& definition, const Group& group) {
+    const auto it = placed_.find(definition.tensor.get());
+    return it != placed_.end() && std::find(group.begin(), group.end(), &definition) == group.end();
+  }
+
+  // Whether another kernel reads the tensor: a reader outside the group that is not itself only the group's producer.
+  bool read_elsewhere(const Tensor& tensor, const Group& group) {
+    return std::any_of(program_.definitions.begin(), program_.definitions.end(), [&](const Definition& definition) {
+      return std::find(group.begin(), group.end(), &definition) == group.end() && reads(definition.value, tensor);
+    });
+  }
+
+  const Program& program_;
+  std::vector<Group> groups_;
+  std::map<const Tensor*, int> placed_;
+  std::map<const Tensor*, std::set<const Tensor*>> ancestors_;
+};
+
+}  // namespace
+
+Partition partition(const Program& canonical) { return Partitioner(canonical).run(); }
+
+}  // namespace quern::compiler

@@ -1,0 +1,167 @@
+#include "compiler/strategies/emitter.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+constexpr int kWordBytes = 4;  // a lane of a vector unit holds one 4-byte element
+
+std::int64_t alignment_of(const Tensor& tensor, std::span<const Fact> facts) {
+  std::int64_t bytes = byte_size(tensor.dtype);
+  for (const Fact& fact : facts) {
+    if (fact.kind == Fact::Kind::aligned && fact.tensor.get() == &tensor) bytes = std::max(bytes, fact.bytes);
+  }
+  return bytes;
+}
+
+bool is_simple(const Expr& e) {
+  return e->kind == ExprKind::constant || e->kind == ExprKind::variable ||
+         (e->kind == ExprKind::cast && is_simple(e->args[0]));
+}
+
+Expr inside(const Tensor& tensor, const std::vector<Expr>& index) {
+  Expr condition;
+  for (std::size_t d = 0; d < index.size(); ++d) {
+    condition = both(condition, both(less_equal(0, index[d]), less(index[d], tensor.shape[d])));
+  }
+  return condition;
+}
+
+Substitution own_axes(const Definition& definition, const std::vector<Expr>& index) {
+  Substitution axes;
+  for (std::size_t d = 0; d < index.size(); ++d) axes[definition.axes[d].var] = index[d];
+  return axes;
+}
+
+}  // namespace
+
+Kernel kernel_frame(const Program& program, std::span<const Fact> facts, const Target& target) {
+  Kernel kernel;
+  kernel.name = program.name;
+  kernel.facts.assign(facts.begin(), facts.end());
+  kernel.symbols = program.symbols;
+  for (const TensorRef& tensor : arguments(program)) {
+    auto buffer = std::make_shared<Buffer>(*make_global(tensor));
+    buffer->alignment = alignment_of(*tensor, facts);
+    kernel.params.push_back(buffer);
+  }
+  kernel.lanes = target.is_gpu() ? 32 : target.cpu.vector_bytes / kWordBytes;
+  return kernel;
+}
+
+Emitter::Emitter(const Program& program, const Kernel& kernel) : program_(program) {
+  const std::vector<TensorRef> tensors = arguments(program);
+  for (std::size_t i = 0; i < tensors.size(); ++i) params_[tensors[i].get()] = kernel.params[i];
+}
+
+void Emitter::materialize(const Tensor& tensor, BufferRef fragment, std::vector<Expr> index) {
+  fragments_[&tensor] = {std::move(fragment), std::move(index)};
+}
+
+void Emitter::stage(const Expr& read, Expr place) { staged_.emplace_back(read, std::move(place)); }
+
+TensorRef Emitter::param(const Tensor& tensor) const {
+  const auto it = params_.find(&tensor);
+  ensure(it != params_.end(), fmt::format("{} is an argument of the kernel", tensor.name));
+  return it->second;
+}
+
+Expr Emitter::Scope::lower_guarded(const Expr& e, const Expr& where, const Expr& otherwise) {
+  const bool global = e->kind == ExprKind::read && !definition_of(emitter_.program_, *e->tensor);
+  if (global && (!e->fill || equal(e->fill, otherwise))) {
+    // One condition for both reasons not to read.
+    std::vector<Expr> index;
+    for (const Expr& i : e->args) index.push_back(lower(i, axes_, false));
+    Expr condition = where;
+    if (e->fill) condition = both(condition, inside(*e->tensor, index));
+    return select(condition, read(emitter_.param(*e->tensor), std::move(index)), otherwise);
+  }
+  return select(where, lower(e, axes_, true), otherwise);
+}
+
+void Emitter::Scope::let(VarRef var, Expr value) { body_.push_back(make_stmt(Let{std::move(var), std::move(value)})); }
+
+void Emitter::Scope::store(const TensorRef& buffer, std::vector<Expr> index, Expr value) {
+  body_.push_back(make_stmt(Store{.buffer = buffer, .index = std::move(index), .value = std::move(value)}));
+}
+
+void Emitter::Scope::store_output(const Definition& definition) {
+  std::vector<Expr> index;
+  for (const Axis& axis : definition.axes) index.push_back(substitute(Expr(axis.var), axes_));
+  store(emitter_.param(*definition.tensor), std::move(index), lower(definition.value));
+}
+
+Expr Emitter::Scope::lower(const Expr& e, const Substitution& axes, bool guarded) {
+  switch (e->kind) {
+    case ExprKind::constant: return e;
+    case ExprKind::variable: return substitute(e, axes);
+    case ExprKind::read: return lower_read(e, axes, guarded);
+    case ExprKind::reduce: unreachable("reductions are lowered by their strategy");
+    case ExprKind::call:
+    case ExprKind::cast: break;
+  }
+  std::vector<Expr> args;
+  for (std::size_t i = 0; i < e->args.size(); ++i) {
+    // What a select guards must not be computed ahead of it.
+    args.push_back(lower(e->args[i], axes, guarded || (is_call(e, Op::select) && i > 0)));
+  }
+  return with_children(e, std::move(args), {}, {});
+}
+
+Expr Emitter::Scope::lower_read(const Expr& e, const Substitution& axes, bool guarded) {
+  std::vector<Expr> index;
+  for (const Expr& i : e->args) index.push_back(lower(i, axes, guarded));
+  const Expr fill = e->fill ? lower(e->fill, axes, true) : Expr();
+  const Expr placed = read(e->tensor, index, fill);
+  for (const auto& [staged, place] : emitter_.staged_) {
+    if (equal(staged, placed)) return place;
+  }
+  if (const auto it = emitter_.fragments_.find(e->tensor.get()); it != emitter_.fragments_.end()) {
+    return read(it->second.first, it->second.second);
+  }
+  const Definition* definition = definition_of(emitter_.program_, *e->tensor);
+  if (!definition) {
+    return read(emitter_.param(*e->tensor), std::move(index), fill);
+  }
+  for (const auto& [known, var] : known_) {
+    if (equal(known, placed)) return Expr(var);
+  }
+  const Expr value = lower(definition->value, own_axes(*definition, index), guarded || fill);
+  if (fill) {
+    return select(inside(*e->tensor, index), value, fill);
+  }
+  if (guarded || is_simple(value)) return value;
+  const VarRef var = make_var(e->tensor->name, value->dtype);
+  let(var, value);
+  known_.emplace_back(placed, var);
+  return Expr(var);
+}
+
+std::vector<Expr> global_reads(const Program& program, const Expr& e, const Substitution& axes) {
+  std::vector<Expr> found;
+  const auto add = [&](const Expr& read) {
+    const bool known = std::any_of(found.begin(), found.end(), [&](const Expr& f) { return equal(f, read); });
+    if (!known) found.push_back(read);
+  };
+  visit(e, [&](const Expr& node) {
+    if (node->kind != ExprKind::read) return true;
+    const Expr placed = substitute(node, axes);
+    if (const Definition* definition = definition_of(program, *node->tensor)) {
+      if (definition->value->kind != ExprKind::reduce) {
+        for (const Expr& r : global_reads(program, definition->value, own_axes(*definition, placed->args))) add(r);
+      }
+    } else {
+      add(placed);
+    }
+    return true;
+  });
+  return found;
+}
+
+}  // namespace quern::compiler

@@ -1,0 +1,35 @@
+#include <array>
+
+#include "base/error.h"
+#include "compiler/strategies/table.h"
+
+namespace quern::compiler {
+namespace {
+
+// In the order of asking: the most particular first.
+const std::array<Strategy, 3>& table() {
+  static const std::array<Strategy, 3> rows{kContraction, kReduction, kPointwise};
+  return rows;
+}
+
+}  // namespace
+
+std::span<const Strategy> strategies() { return table(); }
+
+const Strategy& strategy_for(const ir::Program& kernel) {
+  for (const Strategy& strategy : table()) {
+    if (strategy.matches(kernel)) return strategy;
+  }
+  throw InternalError(fmt::format("no strategy matches a kernel of {}", kernel.name));
+}
+
+const Strategy& strategy_named(std::string_view name) {
+  std::string known;
+  for (const Strategy& strategy : table()) {
+    if (strategy.fields.strategy == name) return strategy;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", strategy.fields.strategy);
+  }
+  fail("'{}' is not a strategy; known are {}", name, known);
+}
+
+}  // namespace quern::compiler

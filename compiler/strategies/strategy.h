@@ -1,0 +1,41 @@
+#pragma once
+// What every strategy offers: whether it matches a kernel's tensor program, its schedules, which of them are legal, and
+// the tile form. The table of strategies is in registry.cpp; a new strategy is one file and one row there.
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/target.h"
+#include "compiler/schedule.h"
+#include "ir/kernel.h"
+#include "ir/tensor.h"
+
+namespace quern::compiler {
+
+struct Strategy {
+  const FieldList& fields;
+  // Whether it can compute this kernel (partition.h). The first strategy of the table that matches serves it.
+  bool (*matches)(const ir::Program& kernel);
+  // The schedule that is good without tuning.
+  Schedule (*fallback)(const ir::Program& kernel, const Target& target);
+  // The points worth measuring, legal or not, without duplicates.
+  std::vector<Schedule> (*candidates)(const ir::Program& kernel, const Target& target);
+  // Legal, or why not, with the numbers. What is called legal compiles.
+  Verdict (*check)(const ir::Program& kernel, const Schedule& schedule, const Target& target);
+  // The kernel split in two by its schedule (a reduction in parts, whose results a second kernel joins), or nothing.
+  // The parts are scheduled anew: the first with this schedule without its split, the second by its fallback.
+  std::optional<ir::Program> (*split)(const ir::Program& kernel, const Schedule& schedule);
+  // Tile form, for calls in which `facts` hold.
+  ir::Kernel (*emit)(const ir::Program& kernel, const Schedule& schedule, const Target& target,
+                     std::span<const ir::Fact> facts);
+};
+
+std::span<const Strategy> strategies();
+
+// The strategy that serves a kernel, or the one of that name (Error where it does not match).
+const Strategy& strategy_for(const ir::Program& kernel);
+const Strategy& strategy_named(std::string_view name);
+
+}  // namespace quern::compiler

@@ -1,0 +1,12 @@
+#pragma once
+// The strategies of registry.cpp, each defined in its own file.
+
+#include "compiler/strategies/strategy.h"
+
+namespace quern::compiler {
+
+extern const Strategy kPointwise;
+extern const Strategy kReduction;
+extern const Strategy kContraction;
+
+}  // namespace quern::compiler

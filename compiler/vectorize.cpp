@@ -1,0 +1,169 @@
+#include "compiler/vectorize.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.h"
+#include "ir/rewrite.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+constexpr std::int64_t kAccessBytes = 16;
+
+class Vectorizer {
+ public:
+  Vectorizer(const For& loop, const Assumptions& assumptions)
+      : loop_(loop), width_(*as_integer(loop.hi)), assumptions_(assumptions) {}
+
+  Stmt run() {
+    if (varies_within(loop_.body)) return make_stmt(loop_);
+    Stmt body = rewrite(loop_.body);
+    std::vector<Stmt> all = std::move(before_);
+    all.push_back(make_stmt(For{loop_.var, 0, width_, 1, ForKind::unroll, std::move(body)}));
+    all.insert(all.end(), after_.begin(), after_.end());
+    return block(std::move(all));
+  }
+
+ private:
+  // A buffer accessed at base + v, held in `registers` for the time of the loop.
+  struct Access {
+    TensorRef buffer;
+    Expr base;
+    Expr condition;  // of a guarded read
+    BufferRef registers;
+  };
+
+  // Whether a condition of the body differs between the elements of the loop.
+  bool varies_within(const Stmt& stmt) const {
+    if (const If* branch = get_if<If>(stmt)) return branch != nullptr;
+    if (const Block* block = get_if<Block>(stmt)) {
+      return std::any_of(block->body.begin(), block->body.end(), [&](const Stmt& s) { return varies_within(s); });
+    }
+    return !get_if<Store>(stmt) && !get_if<Let>(stmt) && !get_if<Alloc>(stmt);
+  }
+
+  Stmt rewrite(const Stmt& stmt) {
+    if (const Block* node = get_if<Block>(stmt)) {
+      std::vector<Stmt> body;
+      for (const Stmt& s : node->body) body.push_back(rewrite(s));
+      return block(std::move(body));
+    }
+    if (const Let* node = get_if<Let>(stmt)) return make_stmt(Let{node->var, rewrite(node->value)});
+    if (const Store* node = get_if<Store>(stmt)) return rewrite(*node);
+    return stmt;
+  }
+
+  Stmt rewrite(const Store& store) {
+    Store narrow = store;
+    narrow.value = rewrite(store.value);
+    const std::int64_t width = store.atomic ? 1 : joined(*store.buffer, store.index[0]);
+    if (width == 1) return make_stmt(std::move(narrow));
+    const Expr base = at_start(store.index[0]);
+    const BufferRef registers = allocate(*store.buffer);
+    for (std::int64_t first = 0; first < width_; first += width) {
+      after_.push_back(make_stmt(Move{store.buffer, simplify(base + first, assumptions_), registers, first,
+                                      static_cast<int>(width), store.hint}));
+    }
+    narrow.buffer = registers;
+    narrow.index = {Expr(loop_.var)};
+    narrow.hint = CacheHint::none;
+    return make_stmt(std::move(narrow));
+  }
+
+  Expr rewrite(const Expr& e) {
+    if (e->kind == ExprKind::read) return load(e, {}, {});
+    if (is_call(e, Op::select) && e->args[1]->kind == ExprKind::read && !uses(e->args[0], loop_.var) &&
+        !contains_read(e->args[0])) {
+      return load(e->args[1], e->args[0], e->args[2]);
+    }
+    std::vector<Expr> args;
+    const bool guarded = is_call(e, Op::select);
+    for (std::size_t i = 0; i < e->args.size(); ++i) {
+      // A read that a select guards stays where it is: hoisted, it would happen.
+      args.push_back(guarded && i > 0 ? e->args[i] : rewrite(e->args[i]));
+    }
+    return with_children(e, std::move(args), e->fill, e->where);
+  }
+
+  // The element of `access` (under `condition`, else `otherwise`) out of registers, or as it was.
+  Expr load(const Expr& access, const Expr& condition, const Expr& otherwise) {
+    const Expr plain = condition ? select(condition, access, otherwise) : access;
+    const std::int64_t width = joined(*access->tensor, access->args[0]);
+    if (width == 1) return plain;
+    const Expr base = at_start(access->args[0]);
+    for (const Access& known : loads_) {
+      const bool same_condition = (!condition && !known.condition) ||
+                                  (condition && known.condition && equal(condition, known.condition));
+      if (known.buffer == access->tensor && equal(known.base, base) && same_condition) {
+        return read(known.registers, {Expr(loop_.var)});
+      }
+    }
+    const BufferRef registers = allocate(*access->tensor);
+    std::vector<Stmt> moves;
+    for (std::int64_t first = 0; first < width_; first += width) {
+      moves.push_back(make_stmt(Move{registers, first, access->tensor, simplify(base + first, assumptions_),
+                                     static_cast<int>(width), CacheHint::none}));
+    }
+    if (condition) {
+      const VarRef v = make_var(loop_.var->name, loop_.var->dtype);
+      Stmt fill = make_stmt(Store{.buffer = registers, .index = {Expr(v)}, .value = otherwise});
+      before_.push_back(make_stmt(
+          If{condition, block(std::move(moves)), make_stmt(For{v, 0, width_, 1, ForKind::unroll, std::move(fill)})}));
+    } else {
+      before_.insert(before_.end(), moves.begin(), moves.end());
+    }
+    loads_.push_back({access->tensor, base, condition, registers});
+    return read(registers, {Expr(loop_.var)});
+  }
+
+  // Elements per access where `index` walks `buffer` at unit stride from an aligned place; 1 where it does not.
+  std::int64_t joined(const Tensor& tensor, const Expr& index) const {
+    const Buffer& buffer = as_buffer(tensor);
+    if (buffer.space != Space::global && buffer.space != Space::shared) return 1;
+    const auto stride = coefficient(index, loop_.var, assumptions_);
+    if (!stride || !is_integer(*stride, 1)) return 1;
+    const std::int64_t size = byte_size(tensor.dtype);
+    const std::int64_t known = divisor(at_start(index), assumptions_);
+    std::int64_t width = std::min(width_, kAccessBytes / size);
+    while (width > 1 && (known % width != 0 || buffer.alignment % (width * size) != 0)) width /= 2;
+    return width;
+  }
+
+  Expr at_start(const Expr& index) const { return simplify(substitute(index, {{loop_.var, Expr(0)}}), assumptions_); }
+
+  static bool contains_read(const Expr& e) {
+    return e->kind == ExprKind::read || std::any_of(e->args.begin(), e->args.end(), contains_read);
+  }
+
+  BufferRef allocate(const Tensor& tensor) {
+    const std::vector<std::int64_t> extent{width_};
+    BufferRef registers = make_buffer(tensor.name + "_v", tensor.dtype, Space::fragment, row_major(extent));
+    before_.push_back(make_stmt(Alloc{registers}));
+    return registers;
+  }
+
+  const For& loop_;
+  std::int64_t width_;
+  const Assumptions& assumptions_;
+  std::vector<Stmt> before_, after_;
+  std::vector<Access> loads_;
+};
+
+// Conditions that hold for all elements or none come out of the loop.
+Stmt hoist(const For& loop, const Assumptions& assumptions) {
+  const If* branch = get_if<If>(loop.body);
+  if (!branch || branch->otherwise || uses(branch->condition, loop.var)) return Vectorizer(loop, assumptions).run();
+  For inner = loop;
+  inner.body = branch->then;
+  return make_stmt(If{branch->condition, hoist(inner, assumptions)});
+}
+
+}  // namespace
+
+Stmt vectorize(const For& loop, const Assumptions& assumptions) { return hoist(loop, assumptions); }
+
+}  // namespace quern::compiler
