@@ -1,0 +1,56 @@
+#pragma once
+// Tensor program + schedule + target -> artifact: the one function that reads as the whole way.
+
+#include <string>
+#include <vector>
+
+#include "base/plan.h"
+#include "base/target.h"
+#include "ir/kernel.h"
+#include "pipeline/schedule_program.h"
+#include "runtime/device.h"
+
+namespace quern::pipeline {
+
+struct CompileOptions {
+  // Only the variant for aligned pointers and 32-bit offsets: enough to measure a candidate.
+  bool fast_variant_only = false;
+  bool line_info = false;    // source lines for profilers (CUDA)
+  std::string source_path;   // where the CUDA source will be kept; empty: nowhere
+  std::string nvrtc_path;    // of the NVRTC library; empty: searched
+  bool binary = true;        // false: text only, for --emit
+};
+
+// One kernel of one variant on its way, for --emit and explain.
+struct LoweredKernel {
+  ir::Kernel tile, thread;
+  int variant = 0;
+  std::string schedule;
+};
+
+// Seconds spent in our own code and in the compiler behind it.
+struct CompileTimes {
+  double own = 0;
+  double backend = 0;
+};
+
+struct Resources {
+  std::string kernel;
+  int registers = 0, spill_bytes = 0;
+  std::int64_t shared_bytes = 0;
+};
+
+struct Artifact {
+  Plan plan;
+  runtime::Binary binary;
+  std::vector<LoweredKernel> kernels;
+  std::string source;                 // CUDA C (empty on the CPU)
+  std::string ptx;
+  std::vector<Resources> resources;   // CUDA, of the entry kernels
+  CompileTimes times;
+};
+
+// Thread-safe. Throws Error where the target's toolchain is missing.
+Artifact compile(const ScheduledProgram& scheduled, const Target& target, const CompileOptions& options = {});
+
+}  // namespace quern::pipeline
