@@ -80,6 +80,12 @@ class VariantChecker {
     for (const PlanExpr& g : launch.grid) expression(g, "a grid", true);
     for (const PlanExpr& c : launch.cluster) expression(c, "a cluster");
     expression(launch.shared_bytes, "the dynamic shared memory");
+    if (uses_resident_blocks(launch)) {
+      const auto fixed = [](const PlanExpr& e) { return e.symbol_count() == 0; };
+      require(fixed(launch.shared_bytes) && std::ranges::all_of(launch.cluster, fixed),
+              "variant '{}': kernel '{}' uses resident_blocks, but its cluster or shared memory depend on sizes",
+              variant_.name, launch.kernel);
+    }
     for (const PlanParameter& parameter : launch.parameters) {
       std::visit([this](const auto& p) { check_parameter(p); }, parameter);
     }
@@ -154,6 +160,18 @@ void check_symbols(const Plan& plan) {
   }
 }
 
+// Bytes of the first `count` slots of one kind.
+std::int64_t slot_bytes(const Variant& variant, std::size_t count, const PlanContext& context, bool persistent) {
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const WorkspaceSlot& slot = variant.workspace[i];
+    if (slot.persistent != persistent) continue;
+    const std::int64_t bytes = std::max<std::int64_t>(evaluate(slot.bytes, context), 0);
+    total += (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+  }
+  return total;
+}
+
 // Why a guard failed: its text and the numbers at hand.
 std::string failure(const Guard& guard, const Plan& plan, const PlanContext& context,
                     std::span<const void* const> arguments) {
@@ -215,13 +233,26 @@ int select_variant(const Plan& plan, const PlanContext& context, std::span<const
 }
 
 std::int64_t workspace_bytes(const Variant& variant, const PlanContext& context, bool persistent) {
-  std::int64_t total = 0;
-  for (const WorkspaceSlot& slot : variant.workspace) {
-    if (slot.persistent != persistent) continue;
-    const std::int64_t bytes = std::max<std::int64_t>(evaluate(slot.bytes, context), 0);
-    total += (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
-  }
-  return total;
+  return slot_bytes(variant, variant.workspace.size(), context, persistent);
+}
+
+std::int64_t workspace_offset(const Variant& variant, int index, const PlanContext& context) {
+  const auto i = static_cast<std::size_t>(index);
+  return slot_bytes(variant, i, context, variant.workspace[i].persistent);
+}
+
+bool uses_resident_blocks(const Launch& launch) {
+  const auto in = [](const PlanExpr& e) { return e.uses(DeviceLimit::resident_blocks); };
+  const auto in_all = [&in](const auto& list) { return std::ranges::any_of(list, in); };
+  if (in_all(launch.grid)) return true;
+  return std::ranges::any_of(launch.parameters, [&](const PlanParameter& parameter) {
+    if (const auto* p = std::get_if<PlanPointer>(&parameter)) return in(p->byte_offset);
+    if (const auto* p = std::get_if<ScalarParameter>(&parameter)) return in(p->value);
+    if (const auto* p = std::get_if<FastDivisionParameter>(&parameter)) return in(p->divisor);
+    const auto& map = std::get<TensorMapParameter>(parameter);
+    return in(map.base.byte_offset) || in_all(map.dims) || in_all(map.byte_strides) || in_all(map.lower_corner) ||
+           in_all(map.upper_corner);
+  });
 }
 
 ByteExtent byte_extent(const PlanArgument& argument, const PlanContext& context) {

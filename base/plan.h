@@ -179,9 +179,16 @@ std::string to_text(const Guard& guard, const Plan& plan);
 // Index of the first variant whose guards all hold. Throws Error that tells which guard of each variant failed.
 int select_variant(const Plan& plan, const PlanContext& context, std::span<const void* const> arguments);
 
-// Bytes of the non-persistent (or the persistent) slots of a variant together, each rounded up to kWorkspaceAlignment.
-// Slots of one kind lie one after the other in this order.
+// Bytes of the non-persistent (or the persistent) slots of a variant together. The slots of each kind lie one after the
+// other in this order, each rounded up to kWorkspaceAlignment.
 std::int64_t workspace_bytes(const Variant& variant, const PlanContext& context, bool persistent = false);
+
+// Where slot `index` begins among the slots of its kind.
+std::int64_t workspace_offset(const Variant& variant, int index, const PlanContext& context);
+
+// Does a grid or a parameter of `launch` depend on DeviceLimit::resident_blocks? Its cluster and shared memory depend
+// on no symbol then, so that the number can be found once.
+bool uses_resident_blocks(const Launch& launch);
 
 // Bytes from an argument's pointer down to its lowest element and up past its highest one; both 0 when it has no
 // elements. Strides may be negative.

@@ -20,7 +20,7 @@ void* open_library() {
   const char* reason = dlerror();
   fail(
       "no CUDA driver: looked for {} in the system's library folders and LD_LIBRARY_PATH ({}); a GPU needs NVIDIA's "
-      "driver {} or newer",
+      "driver for CUDA {} or newer",
       kLibrary, reason != nullptr ? reason : "not found", version_text(kOldestDriver));
 }
 
@@ -48,7 +48,7 @@ Driver load_driver() {
   Driver table;
   symbol<decltype(&::cuDriverGetVersion)>(library, "cuDriverGetVersion")(&table.version);
   if (table.version < kOldestDriver) {
-    fail("the CUDA driver {} is version {}, Quern needs {} or newer; update NVIDIA's driver", kLibrary,
+    fail("the CUDA driver {} is for CUDA {}, Quern needs one for {} or newer; update NVIDIA's driver", kLibrary,
          version_text(table.version), version_text(kOldestDriver));
   }
   // The second version of cuGetProcAddress reports why a symbol is missing; drivers have it since 12.0.

@@ -129,6 +129,10 @@ TEST(Plan, ValidationNamesWhatIsWrong) {
               p.variants[0].guards[0] = ConditionGuard{PlanExpr::limit(DeviceLimit::resident_blocks)};
             }).find("resident_blocks"),
             std::string::npos);
+  EXPECT_NE(message([](Plan& p) {
+              std::get<Launch>(p.variants[0].steps[2].action).shared_bytes = k * 4;
+            }).find("cluster or shared memory depend on sizes"),
+            std::string::npos);
   EXPECT_EQ(message([](Plan& p) { p.variants.clear(); }), "launch plan: it has no variant");
 }
 
@@ -167,6 +171,9 @@ TEST(Plan, WorkspaceCountsSlotsRoundedUp) {
   EXPECT_EQ(workspace_bytes(plan.variants[0], {symbols, kLimits}), 512 + 256);
   EXPECT_EQ(workspace_bytes(plan.variants[0], {symbols, kLimits}, true), 100096);
   EXPECT_EQ(workspace_bytes(plan.variants[1], {symbols, kLimits}), 0);
+  EXPECT_EQ(workspace_offset(plan.variants[0], 0, {symbols, kLimits}), 0);
+  EXPECT_EQ(workspace_offset(plan.variants[0], 1, {symbols, kLimits}), 0) << "the first of the persistent ones";
+  EXPECT_EQ(workspace_offset(plan.variants[0], 2, {symbols, kLimits}), 512);
 }
 
 TEST(Plan, ByteExtentFollowsStridesOfBothSigns) {
