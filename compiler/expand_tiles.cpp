@@ -7,9 +7,15 @@ namespace quern::compiler {
 
 using namespace ir;  // NOLINT: this file is about the language's nodes
 
-ir::Expr element(const BufferRef& buffer, const Expr& index) { return read(buffer, {index}); }
+namespace {
 
-ir::Stmt assign(const BufferRef& buffer, const Expr& index, const Expr& value) {
+constexpr int kRegistersPerSm = 65536;  // of every architecture with set_max_registers
+
+}  // namespace
+
+Expr element(const BufferRef& buffer, const Expr& index) { return read(buffer, {index}); }
+
+Stmt assign(const BufferRef& buffer, const Expr& index, const Expr& value) {
   return make_stmt(Store{.buffer = buffer, .index = {index}, .value = value});
 }
 
@@ -18,7 +24,7 @@ Expander::Expander(const Kernel& kernel) : kernel_(kernel) {
   kernel_.form = Form::thread;
   kernel_.warp = make_var("warp");
   kernel_.lane = make_var("lane");
-  scope_ = {kernel_.warps == 1 ? Expr(0) : Expr(kernel_.warp), Expr(kernel_.lane), kernel_.warps, kernel_.lanes, 0};
+  scope_ = {kernel_.warps == 1 ? Expr(0) : Expr(kernel_.warp), Expr(kernel_.lane), kernel_.warps, kernel_.lanes, nullptr};
 
   assumptions_ = assumptions_of(kernel_);
   for (BufferRef& param : kernel_.params) {
@@ -111,6 +117,7 @@ Stmt Expander::expand(const Move& node) {
 }
 
 Stmt Expander::expand(const Intrinsic& node) {
+  if (node.id == IntrinsicId::barrier) return barrier();
   Intrinsic intrinsic{node.id, {}};
   for (const Expr& arg : node.args) intrinsic.args.push_back(simplified(arg));
   return make_stmt(std::move(intrinsic));
@@ -118,34 +125,38 @@ Stmt Expander::expand(const Intrinsic& node) {
 
 Stmt Expander::expand(const Role& node) {
   return nested([&] {
+    const int warps = node.hi - node.lo;
     const Expr warp = scope_.warp;
-    Expr condition = both(less_equal(node.lo, warp), less(warp, node.hi));
-    scope_.warp = node.hi - node.lo == 1 ? Expr(0) : warp - node.lo;
-    scope_.warps = node.hi - node.lo;
-    scope_.barrier_id = next_barrier_++;
+    const Expr condition =
+        warps == scope_.warps ? boolean(true) : simplified(both(less_equal(node.lo, warp), less(warp, node.hi)));
+    if (warps != scope_.warps) scope_.barrier_id = std::make_shared<int>(0);
+    scope_.warp = simplified(warps == 1 ? Expr(0) : warp - node.lo);
+    scope_.warps = warps;
+    assumptions_ = assumptions_.with(condition);
     std::vector<Stmt> body;
     if (node.registers) {
-      const bool increase = node.registers * kernel_.warps * kernel_.lanes > 65536;
+      const bool increase = node.registers * kernel_.warps * kernel_.lanes > kRegistersPerSm;
       body.push_back(make_stmt(Intrinsic{IntrinsicId::set_max_registers, {node.registers, increase ? 1 : 0}}));
     }
     if (node.elected) {
-      const Expr first = both(equals(scope_.warp, 0), equals(scope_.lane, 0));
-      body.push_back(make_stmt(If{simplified(first), expand(node.body)}));
+      const Expr leader = simplified(both(equals(mod(scope_.warp, warps / node.groups), 0), equals(scope_.lane, 0)));
+      body.push_back(make_stmt(If{leader, expand(node.body)}));
     } else {
       body.push_back(expand(node.body));
     }
-    condition = simplified(condition);
-    if (is_integer(condition, 1)) return block(std::move(body));
-    return make_stmt(If{condition, block(std::move(body))});
+    Stmt all = block(std::move(body));
+    return is_integer(condition, 1) ? all : make_stmt(If{condition, std::move(all)});
   });
 }
 
-Stmt Expander::barrier() const {
+// All threads of the role at hand, or of the block.
+Stmt Expander::barrier() {
   if (scope_.warps == 1) return make_stmt(Intrinsic{IntrinsicId::warp_sync, {}});
-  if (scope_.barrier_id == 0) return make_stmt(Intrinsic{IntrinsicId::barrier, {}});
-  return make_stmt(Intrinsic{IntrinsicId::named_barrier, {scope_.barrier_id, scope_.warps * scope_.lanes}});
+  if (!scope_.barrier_id) return make_stmt(Intrinsic{IntrinsicId::barrier, {}});
+  if (*scope_.barrier_id == 0) *scope_.barrier_id = next_barrier_++;
+  return make_stmt(Intrinsic{IntrinsicId::named_barrier, {*scope_.barrier_id, scope_.warps * scope_.lanes}});
 }
 
-ir::Kernel expand_tiles(const Kernel& kernel) { return Expander(kernel).run(); }
+Kernel expand_tiles(const Kernel& kernel) { return Expander(kernel).run(); }
 
 }  // namespace quern::compiler

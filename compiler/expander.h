@@ -1,6 +1,7 @@
 #pragma once
 // The state shared by the parts of expand_tiles: the scope of the statement at hand and the places of buffers.
 
+#include <memory>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -31,7 +32,7 @@ struct ThreadScope {
   ir::Expr warp, lane;
   int warps = 1;
   int lanes = 32;
-  int barrier_id = 0;  // 0: the whole block
+  std::shared_ptr<int> barrier_id;  // of a role's barrier, given at its first use (0: not yet); null: the whole block
 };
 
 class Expander {
@@ -83,7 +84,7 @@ class Expander {
   template <typename Body>
   auto nested(Body&& body);
 
-  ir::Stmt barrier() const;
+  ir::Stmt barrier();
 
   ir::Kernel kernel_;
   ir::Assumptions assumptions_;
