@@ -12,7 +12,7 @@ namespace quern::codegen {
 
 Lanes::Lanes(llvm::Module& module, int count, const Target& target)
     : module_(module),
-      ir_(module.getContext(), llvm::InstSimplifyFolder(module.getDataLayout())),
+      ir_(module.getContext(), llvm::TargetFolder(module.getDataLayout())),
       count_(count),
       vector_bytes_(target.cpu.vector_bytes),
       converts_half_(target.arch == "x86-64-v4" || target.arch == "x86-64-v3") {

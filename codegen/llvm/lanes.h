@@ -3,7 +3,7 @@
 // decides for every expression whether all lanes share its value (a scalar) or each has its own (a vector). After ISPC
 // (Pharr and Mark, "ispc: A SPMD Compiler for High-Performance CPU Programming", 2012).
 
-#include <llvm/Analysis/InstSimplifyFolder.h>
+#include <llvm/Analysis/TargetFolder.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
@@ -16,7 +16,7 @@
 
 namespace quern::codegen {
 
-using IrBuilder = llvm::IRBuilder<llvm::InstSimplifyFolder>;
+using IrBuilder = llvm::IRBuilder<llvm::TargetFolder>;
 
 // A value of one dtype in all lanes, one of
 //   uniform  one scalar for all lanes
