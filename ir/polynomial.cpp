@@ -33,11 +33,6 @@ std::size_t address(const void* p) { return std::hash<const void*>()(p); }
 
 }  // namespace
 
-std::int64_t signed_wrap(DType dtype, std::int64_t value) {
-  const int unused = 64 - 8 * byte_size(dtype);
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(value) << unused) >> unused;
-}
-
 // --- Polynomials ----------------------------------------------------------------------------------------------------
 
 Polynomial add(const Polynomial& a, const Polynomial& b, std::int64_t scale) {
@@ -65,6 +60,19 @@ Polynomial add(const Polynomial& a, const Polynomial& b, std::int64_t scale) {
 }
 
 Polynomial scaled(const Polynomial& a, std::int64_t scale) { return add({}, a, scale); }
+
+Polynomial wrapped(Polynomial p, DType dtype) {
+  const int unused = 64 - 8 * byte_size(dtype);
+  const auto wrap = [&](std::int64_t& value) {
+    const std::int64_t narrow = static_cast<std::int64_t>(static_cast<std::uint64_t>(value) << unused) >> unused;
+    p.overflow = p.overflow || narrow != value;
+    value = narrow;
+  };
+  for (Term& term : p.terms) wrap(term.coefficient);
+  std::erase_if(p.terms, [](const Term& term) { return term.coefficient == 0; });
+  wrap(p.constant);
+  return p;
+}
 
 std::int64_t coefficient(const Polynomial& a, std::uint32_t monomial) {
   const auto it = std::lower_bound(a.terms.begin(), a.terms.end(), monomial,
@@ -178,10 +186,7 @@ const Polynomial& Pool::polynomial(const Expr& e) {
   } else {
     p = atom(e);
   }
-  for (Term& term : p.terms) term.coefficient = signed_wrap(e->dtype, term.coefficient);
-  std::erase_if(p.terms, [](const Term& term) { return term.coefficient == 0; });
-  p.constant = signed_wrap(e->dtype, p.constant);
-  return polynomials_.emplace(e.get(), std::move(p)).first->second;
+  return polynomials_.emplace(e.get(), wrapped(std::move(p), e->dtype)).first->second;
 }
 
 // --- Back to expressions --------------------------------------------------------------------------------------------
@@ -239,13 +244,15 @@ bool Pool::term_before(const Term& a, const Term& b) const {
                                       [this](const Node* s, const Node* t) { return before(s, t); });
 }
 
-Expr Pool::product(std::uint32_t monomial, std::int64_t factor, DType dtype) {
+Expr Pool::factor(const Node* atom, DType dtype) { return intern(cast(dtype, expr(atom))); }
+
+Expr Pool::product(std::uint32_t monomial, std::int64_t times, DType dtype) {
   Atoms atoms = monomials_[monomial];
   std::sort(atoms.begin(), atoms.end(), [this](const Node* a, const Node* b) { return before(a, b); });
-  Expr result = expr(atoms[0]);
-  for (std::size_t i = 1; i < atoms.size(); ++i) result = intern(result * expr(atoms[i]));
-  if (factor == 1) return result;
-  return intern(result * intern(constant(dtype, wrap_integer(dtype, factor))));
+  Expr result = factor(atoms[0], dtype);
+  for (std::size_t i = 1; i < atoms.size(); ++i) result = intern(result * factor(atoms[i], dtype));
+  if (times == 1) return result;
+  return intern(result * intern(constant(dtype, wrap_integer(dtype, times))));
 }
 
 Expr Pool::sum(std::vector<Term> terms, std::int64_t rest, DType dtype) {
@@ -287,8 +294,8 @@ Expr Pool::sum(std::vector<Term> terms, std::int64_t rest, DType dtype) {
       group_constant = -group_constant;
       for (Term& term : group) term.coefficient = -term.coefficient;
     }
-    const Expr factor = sum(std::move(group), group_constant, dtype);
-    summands.emplace_back(intern(factor * expr(shared)), negative ? -1 : 1);
+    const Expr others = sum(std::move(group), group_constant, dtype);
+    summands.emplace_back(intern(others * factor(shared, dtype)), negative ? -1 : 1);
   }
   std::sort(terms.begin(), terms.end(), [this](const Term& a, const Term& b) { return term_before(a, b); });
   for (const Term& term : terms) {

@@ -32,6 +32,8 @@ struct Polynomial {
 
 Polynomial add(const Polynomial& a, const Polynomial& b, std::int64_t scale = 1);  // a + scale * b
 Polynomial scaled(const Polynomial& a, std::int64_t scale);
+// Coefficients as signed numbers of the dtype's width (u32 too); `overflow` where that changes one.
+Polynomial wrapped(Polynomial p, DType dtype);
 std::int64_t coefficient(const Polynomial& a, std::uint32_t monomial);
 // The greatest common divisor of all coefficients, 0 without terms.
 std::int64_t content(const Polynomial& a);
@@ -52,9 +54,10 @@ class Pool {
   // a * b stays one atom where it would have more terms than this.
   static constexpr std::size_t kMaxTerms = 16;
 
-  // `e`, a node of the pool of an integer dtype, modulo 2^bits: sums and products are opened up, all else are atoms.
+  // `e`, a node of the pool of an integer dtype, modulo 2^bits: sums and products are opened up, all else are atoms;
+  // `overflow` where a coefficient does not fit the dtype as a signed number.
   const Polynomial& polynomial(const Expr& e);
-  // The value in `dtype`, terms by degree, coefficient and name; common atoms are factored out.
+  // The value in `dtype`, to which other atoms are cast; terms by degree, coefficient and name; common atoms are factored out.
   Expr expression(const Polynomial& p, DType dtype);
 
   // A total order of nodes that doesn't depend on addresses: structure and names, then the order of interning.
@@ -81,7 +84,8 @@ class Pool {
   int compare(const Node* a, const Node* b) const;
   bool term_before(const Term& a, const Term& b) const;
   Expr sum(std::vector<Term> terms, std::int64_t constant, DType dtype);
-  Expr product(std::uint32_t monomial, std::int64_t coefficient, DType dtype);
+  Expr factor(const Node* atom, DType dtype);
+  Expr product(std::uint32_t monomial, std::int64_t times, DType dtype);
 
   std::unordered_map<const Node*, const Node*, ShallowHash, ShallowEqual> unique_;
   std::unordered_map<const Node*, Entry> nodes_;
@@ -91,8 +95,5 @@ class Pool {
   std::unordered_map<Atoms, std::uint32_t, AtomsHash> monomial_numbers_;
   std::unordered_map<const Node*, Polynomial> polynomials_;
 };
-
-// `value` as a signed number of the dtype's width, for coefficients of u32 too.
-std::int64_t signed_wrap(DType dtype, std::int64_t value);
 
 }  // namespace quern::ir

@@ -45,12 +45,11 @@ class Assumptions {
   Assumptions with_at_least(const VarRef& var, std::int64_t least) const;
   Assumptions with(const Fact& fact) const;
 
-  class Scope;
-  const std::shared_ptr<Scope>& scope() const { return scope_; }  // for ir/
+  class Scope;  // for ir/
+  explicit Assumptions(std::shared_ptr<Scope> scope) : scope_(std::move(scope)) {}
+  const std::shared_ptr<Scope>& scope() const { return scope_; }
 
  private:
-  explicit Assumptions(std::shared_ptr<Scope> scope) : scope_(std::move(scope)) {}
-
   std::shared_ptr<Scope> scope_;
 };
 
