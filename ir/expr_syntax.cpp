@@ -111,8 +111,12 @@ class Parser {
     }
   }
 
-  SyntaxRef prefix() {
+  SyntaxRef nested_prefix() {
     const Nesting nesting(*this);
+    return prefix();
+  }
+
+  SyntaxRef prefix() {
     if (tokens_.at("-") && is_number(tokens_.peek(1))) {
       tokens_.next();
       return make({.kind = SyntaxKind::number, .token = tokens_.next(), .args = {}, .negative = true});
@@ -120,7 +124,7 @@ class Parser {
     const ScalarFunction* function = find_operator(tokens_.peek(), 1);
     if (!function) return primary();
     const Token token = tokens_.next();
-    const SyntaxRef operand = prefix();
+    const SyntaxRef operand = nested_prefix();
     return make({.kind = SyntaxKind::call, .token = token, .args = {operand}, .op = function->op});
   }
 
@@ -163,7 +167,7 @@ class Parser {
     Syntax syntax{.kind = SyntaxKind::read, .token = tokens_.next(), .args = {}};
     tokens_.expect("[");
     syntax.args = list("]");
-    if (tokens_.accept("else")) syntax.fill = prefix();
+    if (tokens_.accept("else")) syntax.fill = nested_prefix();
     return make(std::move(syntax));
   }
 
@@ -188,8 +192,8 @@ class Parser {
     syntax.args = list(")");
     const auto arity = static_cast<std::size_t>(row(*op).arity);
     if (syntax.args.size() != arity) {
-      tokens_.fail_at(token, fmt::format("{} takes {} operand{}, here are {}", token.text, arity, arity == 1 ? "" : "s",
-                                         syntax.args.size()));
+      tokens_.fail_at(token, fmt::format("{} takes {} operand{}, here {} {}", token.text, arity, arity == 1 ? "" : "s",
+                                         syntax.args.size() == 1 ? "is" : "are", syntax.args.size()));
     }
     return make(std::move(syntax));
   }
@@ -209,8 +213,8 @@ class Parser {
     syntax.args = list(")");
     const auto arity = static_cast<std::size_t>(row(syntax.reducer).arity);
     if (syntax.args.size() != arity) {
-      tokens_.fail_at(token, fmt::format("{} takes {} operand{}, here are {}", token.text, arity, arity == 1 ? "" : "s",
-                                         syntax.args.size()));
+      tokens_.fail_at(token, fmt::format("{} takes {} operand{}, here {} {}", token.text, arity, arity == 1 ? "" : "s",
+                                         syntax.args.size() == 1 ? "is" : "are", syntax.args.size()));
     }
     return make(std::move(syntax));
   }

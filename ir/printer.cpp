@@ -215,8 +215,8 @@ std::string Names::fresh(std::string_view hint) {
   return name;
 }
 
-void Names::release(const VarRef& var) {
-  const auto known = names_.find(var.get());
+void Names::release(const void* object) {
+  const auto known = names_.find(object);
   if (known == names_.end()) return;
   taken_.erase(known->second);
   names_.erase(known);

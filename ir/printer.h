@@ -28,10 +28,13 @@ class Names {
   const std::string& give(const void* object, std::string_view hint);
   // A name like `hint` that nobody has, now taken.
   std::string fresh(std::string_view hint);
-  // Takes the name of a variable back, where its scope ends.
-  void release(const VarRef& var);
+  // Takes the name of a variable or tensor back, where its scope ends.
+  void release(const VarRef& var) { release(static_cast<const void*>(var.get())); }
+  void release(const TensorRef& tensor) { release(static_cast<const void*>(tensor.get())); }
 
  private:
+  void release(const void* object);
+
   std::unordered_map<const void*, std::string> names_;
   std::unordered_set<std::string> taken_;
 };

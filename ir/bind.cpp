@@ -1,0 +1,143 @@
+#include "ir/bind.h"
+
+#include "base/error.h"
+#include "ir/printer.h"
+#include "ir/rewrite.h"
+#include "ir/simplify.h"
+#include "ir/verify.h"
+
+namespace quern::ir {
+namespace {
+
+class Binder {
+ public:
+  Binder(const Program& program, const std::map<std::string, std::int64_t>& sizes) : program_(program) {
+    for (const auto& [name, size] : sizes) bind_symbol(name, size);
+  }
+
+  Program run() {
+    bound_.name = program_.name;
+    for (const VarRef& symbol : program_.symbols) {
+      if (!sizes_.contains(symbol)) bound_.symbols.push_back(symbol);
+    }
+    for (const TensorRef& input : program_.inputs) bound_.inputs.push_back(copy(input));
+    for (const Output& output : program_.outputs) {
+      bound_.outputs.push_back({copy(output.tensor), output.updates ? copy(output.updates) : nullptr});
+    }
+    for (const Fact& fact : program_.facts) bind_fact(fact);
+    for (const Definition& definition : program_.definitions) copy(definition.tensor);
+    for (const Extern& external : program_.externs) bound_.externs.push_back(bind_extern(external));
+    for (const Definition& definition : program_.definitions) bound_.definitions.push_back(bind_definition(definition));
+    return std::move(bound_);
+  }
+
+ private:
+  void bind_symbol(const std::string& name, std::int64_t size) {
+    std::string known;
+    for (const VarRef& symbol : program_.symbols) {
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", symbol->name);
+      if (symbol->name != name) continue;
+      if (size < 0) fail("{} = {}: a size is at least 0", name, size);
+      sizes_.emplace(symbol, Expr(size));
+      given_ += fmt::format("{}{} = {}", given_.empty() ? "" : ", ", name, size);
+      return;
+    }
+    fail("kernel {} has no symbol {}; its symbols: {}", program_.name, name, known.empty() ? "none" : known);
+  }
+
+  Expr bind(const Expr& e) const { return substitute(e, sizes_); }
+  Expr bind_size(const Expr& e) const {
+    Expr bound = bind(e);
+    return bound.same(e) ? bound : simplify(bound);
+  }
+
+  TensorRef copy(const TensorRef& tensor) {
+    TensorRef& image = images_[tensor.get()];
+    if (image) return image;
+    std::vector<Expr> shape;
+    std::vector<Expr> strides;
+    for (const Expr& size : tensor->shape) shape.push_back(bind_size(size));
+    for (const Expr& stride : tensor->strides) strides.push_back(bind_size(stride));
+    image = make_tensor(tensor->name, tensor->dtype, std::move(shape), std::move(strides), tensor->constant);
+    return image;
+  }
+
+  // Facts that became conditions on nothing are checked and dropped.
+  void bind_fact(const Fact& fact) {
+    Fact bound = fact;
+    if (fact.tensor) bound.tensor = copy(fact.tensor);
+    if (fact.lo) bound.lo = bind_size(fact.lo);
+    if (fact.hi) bound.hi = bind_size(fact.hi);
+    if (fact.kind == Fact::Kind::range && fact.symbol && sizes_.contains(fact.symbol)) {
+      const Expr& value = sizes_.at(fact.symbol);
+      bound = Fact{.kind = Fact::Kind::condition,
+                   .condition = both(less_equal(bound.lo, value), less(value, bound.hi)),
+                   .tensor = {},
+                   .symbol = {},
+                   .lo = {},
+                   .hi = {}};
+    }
+    if (bound.kind == Fact::Kind::condition) {
+      bound.condition = bind_size(bound.condition);
+      const auto known = as_integer(simplify(bound.condition));
+      if (known == 0)
+        fail("kernel {} states the fact {}, which does not hold at {}", program_.name, text(fact), given_);
+      if (known) return;
+    }
+    bound_.facts.push_back(std::move(bound));
+  }
+
+  static std::string text(const Fact& fact) {
+    if (fact.condition) return to_string(fact.condition);
+    return fmt::format("{} in {}..{}", fact.symbol->name, to_string(fact.lo), to_string(fact.hi));
+  }
+
+  Extern bind_extern(const Extern& external) {
+    Extern bound{.name = external.name, .reads = {}, .writes = {}, .cuda = external.cuda};
+    for (const TensorRef& tensor : external.reads) bound.reads.push_back(copy(tensor));
+    for (const TensorRef& tensor : external.writes) bound.writes.push_back(copy(tensor));
+    return bound;
+  }
+
+  Definition bind_definition(const Definition& definition) {
+    Substitution replacements = sizes_;
+    Definition bound{.tensor = copy(definition.tensor), .axes = {}, .value = {}};
+    for (const Axis& axis : definition.axes) {
+      bound.axes.push_back({make_var(axis.var->name), bind_size(axis.lo), bind_size(axis.hi)});
+      replacements.emplace(axis.var, Expr(bound.axes.back().var));
+    }
+    const Expr value = replace_tensors(substitute(freshen(definition.value), replacements), images_);
+    bound.value = transform(value, [](const Expr& node) { return fold_ranges(node); });
+    return bound;
+  }
+
+  static Expr fold_ranges(const Expr& node) {
+    if (!node->reduce) return node;
+    std::vector<Axis> axes = node->reduce->axes;
+    bool changed = false;
+    for (Axis& axis : axes) {
+      const Axis before = axis;
+      axis.lo = simplify(axis.lo);
+      axis.hi = simplify(axis.hi);
+      changed = changed || !axis.lo.same(before.lo) || !axis.hi.same(before.hi);
+    }
+    if (!changed) return node;
+    return reduce(node->reduce->reducer, std::move(axes), node->args, node->where, node->reduce->contract);
+  }
+
+  const Program& program_;
+  Program bound_;
+  Substitution sizes_;
+  std::string given_;  // "m = 16, n = 3"
+  TensorMap images_;
+};
+
+}  // namespace
+
+Program bind(const Program& program, const std::map<std::string, std::int64_t>& sizes) {
+  Program bound = Binder(program, sizes).run();
+  verify(bound);
+  return bound;
+}
+
+}  // namespace quern::ir
