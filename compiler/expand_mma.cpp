@@ -1,6 +1,9 @@
 // Mma of expand_tiles on ordinary arithmetic: operands come from shared memory into registers, a group of k at a time,
 // and their outer product joins the accumulators.
 
+#include <algorithm>
+#include <optional>
+
 #include "base/error.h"
 #include "compiler/expander.h"
 
@@ -30,91 +33,118 @@ Expr replace(const Expr& e, const Expr& from, const Expr& to) {
   return with_children(e, std::move(args), e->fill, e->where);
 }
 
+// Declarations are seen by what follows them, so blocks that declare are joined into one.
+Stmt unit(std::vector<Stmt> parts) {
+  std::vector<Stmt> body;
+  for (const Stmt& part : parts) {
+    if (const Block* nested = get_if<Block>(part)) {
+      body.insert(body.end(), nested->body.begin(), nested->body.end());
+    } else {
+      body.push_back(part);
+    }
+  }
+  return block(std::move(body));
+}
+
+constexpr int kGpuLanes = 32;
 constexpr std::int64_t kVectorBytes = 16;
 constexpr std::int64_t kUnrolled = 64;  // k steps that are unrolled as a whole
 
 }  // namespace
 
+// One operand on its way: which of the accumulator's registers it spans, and its own registers.
+struct Expander::MmaOperand {
+  Expr expression, source;            // the factor, and the read in it
+  std::vector<RegisterDigit> digits;  // of its side of the accumulator
+  std::int64_t registers = 1;         // per k
+  Expr own = 0;                       // register index without k
+  bool k_contiguous = false;          // its vectors run along k
+  BufferRef fragment;
+  Expr held;                          // its element at the loops' variables
+};
+
+Expander::MmaOperand Expander::prepare_operand(const Expr& expression, const Expr& coordinate,
+                                               const Distributed& values, const VarRef& k) {
+  MmaOperand operand{.expression = expression, .source = find_read(expression)};
+  for (const RegisterDigit& digit : values.registers) {
+    if (!uses(coordinate, digit.var)) continue;
+    operand.digits.push_back(digit);
+    operand.registers *= digit.extent;
+  }
+  std::int64_t stride = operand.registers;
+  for (const RegisterDigit& digit : operand.digits) {
+    stride /= digit.extent;
+    operand.own = operand.own + Expr(digit.var) * stride;
+  }
+  std::vector<Expr> index;
+  for (const Expr& i : operand.source->args) index.push_back(rewrite(i));
+  const Expr address = flat_index(as_buffer(*operand.source->tensor), index);
+  const auto along_k = coefficient(address, k, assumptions_);
+  // A vector unit broadcasts what does not differ by lane; only threads gain from vectors along k.
+  operand.k_contiguous = scope_.lanes == kGpuLanes && along_k && is_integer(*along_k, 1);
+  return operand;
+}
+
+// Registers for `group` steps of k where the vectors run along k, else for one.
+void Expander::declare_operand(MmaOperand& operand, std::int64_t group, const Expr& k_within) {
+  const Tensor& source = *operand.source->tensor;
+  const std::int64_t depth = operand.k_contiguous ? group : 1;
+  operand.fragment = declare(source.name + "_r", source.dtype, Space::fragment, operand.registers * depth);
+  const Expr place = operand.k_contiguous ? operand.own * group + k_within : operand.own;
+  operand.held = element(operand.fragment, simplify(place, assumptions_));
+}
+
+Stmt Expander::load_operand(const MmaOperand& operand, const std::optional<RegisterDigit>& k_digit) {
+  std::vector<Expr> index;
+  for (const Expr& i : operand.source->args) index.push_back(rewrite(i));
+  const Expr value = read(flat(*operand.source->tensor), {flat_index(as_buffer(*operand.source->tensor), index)});
+  std::vector<RegisterDigit> loops = operand.digits;
+  if (k_digit) loops.push_back(*k_digit);
+  return block({make_stmt(Alloc{operand.fragment}),
+                loop_over(loops, assign(operand.fragment, operand.held->args[0], value), true)});
+}
+
 Stmt Expander::expand(const Mma& mma) {
   ensure(mma.kind == MmaKind::simt, "tensor-core products are expanded elsewhere");
   return nested([&] {
-    const Layout& layout = mma.acc->layout;
-    ensure(layout.modes.size() == 2, "an accumulator has the axes i and j");
-    const Distributed values = distribute(layout);
-    const Expr depth = simplified(mma.k.hi);
-    const VarRef step = make_var("kk");
-    const VarRef within = make_var("ku");
+    ensure(mma.acc->layout.modes.size() == 2, "an accumulator has the axes i and j");
+    const Distributed values = distribute(mma.acc->layout);
     substitution_[mma.i.var.get()] = values.coordinates[0];
     substitution_[mma.j.var.get()] = values.coordinates[1];
-
-    // One operand: its registers, indexed by its mode's register digits and k within the group.
-    struct Operand {
-      Expr expression, source;      // with the read, and the read itself
-      std::vector<RegisterDigit> digits;
-      Expr own;                     // register index without k
-      std::int64_t registers = 1;   // per k
-      bool k_contiguous = false;
-      BufferRef fragment;
-    };
-    const auto prepare = [&](const Expr& expression, int mode) {
-      Operand operand{expression, find_read(expression), {}, 0, 1, false, nullptr};
-      for (const RegisterDigit& digit : values.registers) {
-        if (uses(values.coordinates[static_cast<std::size_t>(mode)], digit.var)) operand.digits.push_back(digit);
-      }
-      for (const RegisterDigit& digit : operand.digits) operand.registers *= digit.extent;
-      std::int64_t stride = operand.registers;
-      for (const RegisterDigit& digit : operand.digits) {
-        stride /= digit.extent;
-        operand.own = operand.own + Expr(digit.var) * stride;
-      }
-      std::vector<Expr> index;
-      for (const Expr& i : operand.source->args) index.push_back(rewrite(i));
-      const Expr address = flat_index(as_buffer(*operand.source->tensor), index);
-      const auto along_k = coefficient(address, mma.k.var, assumptions_);
-      operand.k_contiguous = scope_.lanes == 32 && along_k && is_integer(*along_k, 1);
-      return operand;
-    };
-    Operand a = prepare(mma.a, 0), b = prepare(mma.b, 1);
-    const bool along_k = a.k_contiguous || b.k_contiguous;
-    const std::int64_t group = along_k ? kVectorBytes / byte_size(a.source->dtype) : 1;
+    MmaOperand a = prepare_operand(mma.a, values.coordinates[0], values, mma.k.var);
+    MmaOperand b = prepare_operand(mma.b, values.coordinates[1], values, mma.k.var);
+    std::int64_t group = 1;
+    for (const MmaOperand* operand : {&a, &b}) {
+      if (operand->k_contiguous) group = std::max<std::int64_t>(group, kVectorBytes / byte_size(operand->source->dtype));
+    }
+    const Expr depth = simplified(mma.k.hi);
     ensure(divisor(depth, assumptions_) % group == 0, "k is a multiple of the operands' vectors");
     const Expr steps = simplify(div(depth, group), assumptions_);
 
+    const VarRef step = make_var("kk"), within = make_var("ku");
+    const RegisterDigit k_digit{within, group, 1, true};
     assumptions_ = assumptions_.with(Axis{step, 0, steps}).with(Axis{within, 0, group});
     const Expr k_within = group > 1 ? Expr(within) : Expr(0);
     substitution_[mma.k.var.get()] = simplify(Expr(step) * group + k_within, assumptions_);
-    std::vector<Stmt> body;
-    const RegisterDigit k_digit{within, group, 1, true};
-    for (Operand* operand : {&a, &b}) {
-      operand->fragment = declare(operand->source->tensor->name + "_r", operand->source->dtype, Space::fragment,
-                                  operand->registers * group);
-      body.push_back(make_stmt(Alloc{operand->fragment}));
-      // The vector runs along k where that is contiguous, else along the operand's own neighbours.
-      std::vector<RegisterDigit> loops = operand->digits;
-      const bool inner_k = operand->k_contiguous;
-      if (group > 1) loops.insert(inner_k ? loops.end() : loops.begin(), k_digit);
-      const Expr place = inner_k ? operand->own * group + k_within : operand->own + k_within * operand->registers;
-      std::vector<Expr> index;
-      for (const Expr& i : operand->source->args) index.push_back(rewrite(i));
-      Stmt load = assign(operand->fragment, simplify(place, assumptions_),
-                         read(flat(*operand->source->tensor),
-                              {flat_index(as_buffer(*operand->source->tensor), index)}));
-      body.push_back(loop_over(loops, std::move(load), true));
-      const Expr held = element(operand->fragment, simplify(place, assumptions_));
-      operand->expression = replace(operand->expression, operand->source, held);
+
+    // What runs along k comes for the whole group, the rest step by step.
+    std::vector<Stmt> of_group, of_step;
+    for (MmaOperand* operand : {&a, &b}) {
+      declare_operand(*operand, group, k_within);
+      const bool whole = operand->k_contiguous && group > 1;
+      (whole ? of_group : of_step).push_back(load_operand(*operand, whole ? std::optional(k_digit) : std::nullopt));
+      operand->expression = replace(operand->expression, operand->source, operand->held);
     }
     Expr place = 0;
     for (const RegisterDigit& digit : values.registers) place = place + Expr(digit.var) * digit.stride;
     place = simplify(place, assumptions_);
     const BufferRef acc = flat_.at(mma.acc.get());
-    std::vector<RegisterDigit> loops = values.registers;
-    if (group > 1) loops.insert(loops.begin(), k_digit);
-    body.push_back(loop_over(
-        loops, assign(acc, place, element(acc, place) + a.expression * b.expression), false));
+    const Expr sum = element(acc, place) + a.expression * b.expression;
+    of_step.push_back(loop_over(values.registers, assign(acc, place, sum), false));
+    of_group.push_back(group > 1 ? loop_over({k_digit}, unit(std::move(of_step)), false) : unit(std::move(of_step)));
 
     const bool unrolled = as_integer(depth) && *as_integer(depth) <= kUnrolled;
-    return make_stmt(
-        For{step, 0, steps, 1, unrolled ? ForKind::unroll : ForKind::serial, block(std::move(body))});
+    return make_stmt(For{step, 0, steps, 1, unrolled ? ForKind::unroll : ForKind::serial, unit(std::move(of_group))});
   });
 }
 

@@ -67,6 +67,11 @@ class Expander {
   ir::Stmt expand_cp_async(const ir::Map& map, std::vector<RegisterDigit> loops);
   ir::Stmt expand(const ir::Fold& fold);
   ir::Stmt expand(const ir::Mma& mma);
+  struct MmaOperand;
+  MmaOperand prepare_operand(const ir::Expr& expression, const ir::Expr& coordinate, const Distributed& values,
+                             const ir::VarRef& k);
+  void declare_operand(MmaOperand& operand, std::int64_t group, const ir::Expr& k_within);
+  ir::Stmt load_operand(const MmaOperand& operand, const std::optional<RegisterDigit>& k_digit);
   Distributed distribute(const ir::Layout& layout);
   ir::Stmt loop_over(const std::vector<RegisterDigit>& digits, ir::Stmt body, bool vector);
 
