@@ -1,20 +1,11 @@
 #pragma once
-// Where the library's warnings and notes go. The library itself prints nothing.
+// How the project reports what a user may want to know; quern/log.h says where it goes.
 
-#include <functional>
 #include <string_view>
 
+#include "quern/log.h"
+
 namespace quern {
-
-enum class LogLevel { info, warning };
-
-// Receives one message: a sentence without a line break at its end. It may be called from any thread, from several at
-// once, and from destructors; what it throws is dropped.
-using LogCallback = std::function<void(LogLevel level, std::string_view message)>;
-
-// Sends the messages of the whole process to `callback` from now on; an empty one, the default, drops them.
-// Thread-safe. A message that another thread is sending meanwhile may still reach the old callback.
-void set_log_callback(LogCallback callback);
 
 // Report something that the user may want to know (info) or should act upon (warning). Thread-safe.
 void log_info(std::string_view message) noexcept;
