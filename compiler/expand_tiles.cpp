@@ -34,6 +34,9 @@ Expander::Expander(const Kernel& kernel) : kernel_(kernel) {
     flat_[param.get()] = buffer;
     param = buffer;
   }
+  for (Fact& fact : kernel_.facts) {
+    if (fact.tensor) fact.tensor = flat(*fact.tensor);
+  }
   for (BufferRef& shared : kernel_.shared) {
     auto buffer = std::make_shared<Buffer>(*shared);
     const std::int64_t elements = span_of(shared->layout, Place::address);

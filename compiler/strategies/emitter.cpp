@@ -44,12 +44,19 @@ Substitution own_axes(const Definition& definition, const std::vector<Expr>& ind
 Kernel kernel_frame(const Program& program, std::span<const Fact> facts, const Target& target) {
   Kernel kernel;
   kernel.name = program.name;
-  kernel.facts.assign(facts.begin(), facts.end());
   kernel.symbols = program.symbols;
+  std::map<const Tensor*, BufferRef> buffers;
   for (const TensorRef& tensor : arguments(program)) {
     auto buffer = std::make_shared<Buffer>(*make_global(tensor));
     buffer->alignment = alignment_of(*tensor, facts);
     kernel.params.push_back(buffer);
+    buffers[tensor.get()] = buffer;
+  }
+  // Facts speak of this kernel's buffers; those on other tensors are not its own.
+  for (Fact fact : facts) {
+    if (fact.tensor && !buffers.contains(fact.tensor.get())) continue;
+    if (fact.tensor) fact.tensor = buffers.at(fact.tensor.get());
+    kernel.facts.push_back(std::move(fact));
   }
   kernel.lanes = target.is_gpu() ? 32 : target.cpu.vector_bytes / kWordBytes;
   return kernel;
