@@ -39,7 +39,10 @@ Interval multiply(Interval a, Interval b) {
   if (flip_a) a = negated(a);
   if (flip_b) b = negated(b);
   Interval product;
-  if (a.lo && b.lo && *a.lo >= 0 && *b.lo >= 0) {
+  if (a.lo && a.lo == a.hi) std::swap(a, b);
+  if (b.lo && b.lo == b.hi) {
+    product = {times(a.lo, b.lo), times(a.hi, b.lo)};  // by one number, which is not negative here
+  } else if (a.lo && b.lo && *a.lo >= 0 && *b.lo >= 0) {
     product = {times(a.lo, b.lo), times(a.hi, b.hi)};
   } else if (a.lo && a.hi && b.lo && b.hi) {
     const Wide corners[] = {Wide{*a.lo} * *b.lo, Wide{*a.lo} * *b.hi, Wide{*a.hi} * *b.lo, Wide{*a.hi} * *b.hi};
