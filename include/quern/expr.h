@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "quern/dtype.h"
@@ -19,7 +20,7 @@
 namespace quern {
 
 namespace ir {
-struct Node;
+class Expr;
 struct Variable;
 }  // namespace ir
 
@@ -42,8 +43,8 @@ class QUERN_API Expr {
   std::string text() const;
 
   // Below is the way between this and the library's own form.
-  Expr(std::shared_ptr<const ir::Node> node, bool untyped) : node_(std::move(node)), untyped_(untyped) {}
-  const std::shared_ptr<const ir::Node>& node() const { return node_; }
+  Expr(std::shared_ptr<const ir::Expr> expr, bool untyped) : expr_(std::move(expr)), untyped_(untyped) {}
+  const ir::Expr& ir() const { return *expr_; }
   bool untyped() const { return untyped_; }
 
  private:
@@ -51,7 +52,7 @@ class QUERN_API Expr {
   static Expr integer(std::int64_t value);
   static Expr real(double value);
 
-  std::shared_ptr<const ir::Node> node_;
+  std::shared_ptr<const ir::Expr> expr_;
   bool untyped_ = false;
 };
 
@@ -61,9 +62,9 @@ using Dim = Expr;
 // A read of a tensor's element (Tensor::at). Outside the tensor its value is undefined, unless one is given.
 class QUERN_API Read : public Expr {
  public:
-  using Expr::Expr;
+  explicit Read(Expr read);
   // The same read, with a value outside the tensor: what padding is.
-  Expr or_else(const Expr& fill) const;
+  Read or_else(const Expr& fill) const;
 };
 
 // An index that runs over lo..hi (half open, from 0 where lo is left out). Copies are the same axis; two axes are never

@@ -2,9 +2,10 @@
 // Named operators over the tensors of a ProgramBuilder. Each adds ordinary definitions to the program and returns what
 // they compute; there are no operator nodes, and what follows fuses where it can.
 //
-// Elements of f16, bf16 and f8 are computed in f32 (8- and 16-bit integers in i32 where sums are formed) and rounded
-// once at the end. `dtype` in the options is that of the result; absent, it is the first operand's, or i32 for
-// products of narrower integers. Shapes that don't fit throw Error with both shapes.
+// Elements of f16, bf16 and f8 are computed in f32, 8- and 16-bit integers that are summed in i32, and rounded once at
+// the end. `dtype` is that of the result; absent, it is the first operand's, or i32 for sums of narrower integers.
+// Sums, quotients and functions of floats take f64 where the operands are f64. Shapes that don't fit throw Error with
+// both shapes.
 
 #include <array>
 #include <cstddef>
@@ -52,7 +53,8 @@ struct MatmulOptions {
   ProductOptions product = {};
 };
 
-// y[..., m, n] = sum over k of a[..., m, k] * b[..., k, n]; leading dimensions are batches, broadcast as NumPy does.
+// y[..., m, n] = sum over k of a[..., m, k] * b[..., k, n]; leading dimensions are batches, broadcast as NumPy does. An
+// operand of one dimension is a vector: the result lacks its m or n.
 QUERN_API Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options = {});
 
 // Einstein's summation as NumPy writes it: "bij,bjk->bik"; letters that the result lacks are summed over, a letter
@@ -114,11 +116,11 @@ QUERN_API Tensor transpose(const Tensor& x, std::vector<int> order = {}, const s
 // numbers must agree one by one.
 QUERN_API Tensor reshape(const Tensor& x, const std::vector<Dim>& shape, const std::string& name = "y");
 
-// Elements begin, begin + step, ... below end of each dimension. Steps may be negative: then from begin down to above
-// end.
+// Elements begin, begin + step, ... before end of one dimension; steps may be negative. An absent begin is the first
+// element in the step's direction, an absent end lies behind the last.
 struct SliceRange {
-  Dim begin = 0;
-  Dim end = 0;
+  std::optional<Dim> begin = {};
+  std::optional<Dim> end = {};
   std::int64_t step = 1;
 };
 QUERN_API Tensor slice(const Tensor& x, const std::vector<SliceRange>& ranges, const std::string& name = "y");
