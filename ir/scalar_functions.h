@@ -42,6 +42,9 @@ enum class TypeRule : std::uint8_t {
   select,       // bool, then two of one dtype, result that dtype
 };
 
+// How the value follows each operand while the others stay.
+enum class Trend : std::uint8_t { none, increasing, decreasing };
+
 // The value of a scalar of any dtype: floats in `real`, everything else in `integer` (u64 as its bit pattern).
 struct Scalar {
   std::int64_t integer = 0;
@@ -59,6 +62,9 @@ struct ScalarFunction {
   // rounded operands; of f64 operands in units of f64; narrower floats add their own rounding. 0: exact, 0.5:
   // correctly rounded. 0 where neither notation nor `cuda` spells the row: its bound is its expansion's.
   double ulp;
+  // What error bounds are propagated by: the trend in every operand, or a bound of |derivative| (0: none is known).
+  Trend trend;
+  double slope;
   // The exact meaning, computed in double (floats) or wrapping 64-bit integers; the caller rounds to `dtype` (the
   // operands' dtype).
   Scalar (*reference)(DType dtype, std::span<const Scalar> operands);
