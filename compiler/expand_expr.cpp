@@ -30,13 +30,19 @@ Expr Expander::simplified(const Expr& e) { return simplify(rewrite(e), assumptio
 
 Expr Expander::rewrite_read(const Expr& e) {
   const Buffer& buffer = as_buffer(*e->tensor);
-  std::vector<Expr> index;
-  // A fragment's indices name the tile's axes, which register_index looks up before substitution.
-  for (const Expr& i : e->args) index.push_back(buffer.space == Space::fragment ? i : rewrite(i));
+  const std::vector<Expr> index = placed(buffer, e->args);
   const Expr value = read(flat(buffer), {flat_index(buffer, index)});
   if (!e->fill) return value;
   const Expr condition = inside(buffer, index);
   return condition ? select(condition, value, rewrite(e->fill)) : value;
+}
+
+// The indices after substitution; a fragment's name the tile's axes, which register_index looks up itself.
+std::vector<Expr> Expander::placed(const Buffer& buffer, const std::vector<Expr>& index) {
+  if (buffer.space == Space::fragment) return index;
+  std::vector<Expr> result;
+  for (const Expr& i : index) result.push_back(rewrite(i));
+  return result;
 }
 
 TensorRef Expander::flat(const Tensor& buffer) {

@@ -130,15 +130,12 @@ Stmt Expander::expand_cp_async(const Map& map, std::vector<RegisterDigit> loops)
   std::int64_t width = 1;
   Expr where = map.where ? simplified(map.where) : Expr();
   const Expr source = store->value;
-  std::vector<Expr> from;
-  for (const Expr& i : source->args) from.push_back(rewrite(i));
+  const std::vector<Expr> from = placed(as_buffer(*source->tensor), source->args);
   if (source->fill) where = both(where, inside(*source->tensor, from));
   if (where) where = simplify(where, assumptions_);
-  Expr to_index, from_index;
-  std::vector<Expr> to;
-  for (const Expr& i : store->index) to.push_back(rewrite(i));
-  to_index = flat_index(as_buffer(*store->buffer), to);
-  from_index = flat_index(as_buffer(*source->tensor), from);
+  const Buffer& shared = as_buffer(*store->buffer);
+  Expr to_index = flat_index(shared, placed(shared, store->index));
+  Expr from_index = flat_index(as_buffer(*source->tensor), from);
 
   if (!loops.empty() && loops.back().neighbours && is_vector_extent(loops.back().extent)) {
     const RegisterDigit digit = loops.back();

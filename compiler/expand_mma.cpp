@@ -76,9 +76,8 @@ Expander::MmaOperand Expander::prepare_operand(const Expr& expression, const Exp
     stride /= digit.extent;
     operand.own = operand.own + Expr(digit.var) * stride;
   }
-  std::vector<Expr> index;
-  for (const Expr& i : operand.source->args) index.push_back(rewrite(i));
-  const Expr address = flat_index(as_buffer(*operand.source->tensor), index);
+  const Buffer& buffer = as_buffer(*operand.source->tensor);
+  const Expr address = flat_index(buffer, placed(buffer, operand.source->args));
   const auto along_k = coefficient(address, k, assumptions_);
   // A vector unit broadcasts what does not differ by lane; only threads gain from vectors along k.
   operand.k_contiguous = scope_.lanes == kGpuLanes && along_k && is_integer(*along_k, 1);
@@ -95,9 +94,7 @@ void Expander::declare_operand(MmaOperand& operand, std::int64_t group, const Ex
 }
 
 Stmt Expander::load_operand(const MmaOperand& operand, const std::optional<RegisterDigit>& k_digit) {
-  std::vector<Expr> index;
-  for (const Expr& i : operand.source->args) index.push_back(rewrite(i));
-  const Expr value = read(flat(*operand.source->tensor), {flat_index(as_buffer(*operand.source->tensor), index)});
+  const Expr value = rewrite(operand.source);
   std::vector<RegisterDigit> loops = operand.digits;
   if (k_digit) loops.push_back(*k_digit);
   return block({make_stmt(Alloc{operand.fragment}),

@@ -108,9 +108,8 @@ Stmt Expander::expand(const Let& node) {
 }
 
 Stmt Expander::expand(const Store& node) {
-  std::vector<Expr> index;
-  for (const Expr& i : node.index) index.push_back(rewrite(i));
-  return make_stmt(Store{flat(*node.buffer), {flat_index(as_buffer(*node.buffer), index)}, simplified(node.value),
+  const Buffer& buffer = as_buffer(*node.buffer);
+  return make_stmt(Store{flat(buffer), {flat_index(buffer, placed(buffer, node.index))}, simplified(node.value),
                          node.atomic, node.hint});
 }
 

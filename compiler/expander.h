@@ -79,6 +79,7 @@ class Expander {
   ir::Expr rewrite(const ir::Expr& e);
   ir::Expr simplified(const ir::Expr& e);
   ir::Expr rewrite_read(const ir::Expr& e);
+  std::vector<ir::Expr> placed(const ir::Buffer& buffer, const std::vector<ir::Expr>& index);
   ir::Expr flat_index(const ir::Buffer& buffer, const std::vector<ir::Expr>& index);
   ir::Expr register_index(const ir::Buffer& fragment, const std::vector<ir::Expr>& index);
   ir::Expr inside(const ir::Tensor& tensor, const std::vector<ir::Expr>& index);

@@ -36,6 +36,7 @@ bool matches(const Program& program) { return analyze_contraction(program).has_v
 constexpr std::int64_t kPitchBytes = 16;
 constexpr std::int64_t kAccumulatorLimit = 160;  // registers for accumulators, of 255
 constexpr std::int64_t kMaxRegisters = 255;
+constexpr std::int64_t kMinDepth = 256;  // of a part of k
 
 struct Resources {
   std::int64_t threads, shared, registers;
@@ -85,8 +86,10 @@ Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
     if (tiles >= target.gpu.sm_count) break;
   }
   const std::int64_t tiles = batch * ((m + chosen.bm - 1) / chosen.bm) * ((n + chosen.bn - 1) / chosen.bn);
+  // Parts of k where the tiles leave processors idle: whole parts of its first axis, of at least kMinDepth each.
   std::int64_t split = 1;
-  while (tiles * split * 2 <= 2 * target.gpu.sm_count && k % (split * 2) == 0 && k / (split * 2) >= 256) split *= 2;
+  const std::int64_t first = as_integer(problem.contraction.k[0].hi).value_or(1);
+  while (tiles * split * 2 <= 2 * target.gpu.sm_count && first % (split * 2) == 0 && k / (split * 2) >= kMinDepth) split *= 2;
   return make(chosen.bm, chosen.bn, 16, chosen.tm, chosen.tn, async ? 3 : 2, async, split, 8);
 }
 

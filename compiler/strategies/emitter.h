@@ -45,7 +45,7 @@ class Emitter {
     }
     // tensor[axes] = value of its definition, to global memory.
     void store_output(const ir::Definition& definition);
-    ir::Stmt finish() { return ir::block(std::move(body_)); }
+    ir::Stmt finish() { return body_.size() == 1 ? body_[0] : ir::block(std::move(body_)); }
 
    private:
     ir::Expr lower(const ir::Expr& e, const ir::Substitution& axes, bool guarded);

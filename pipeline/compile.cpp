@@ -1,0 +1,113 @@
+#include "pipeline/compile.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/error.h"
+#include "codegen/cuda/module.h"
+#include "compiler/expand_tiles.h"
+#include "compiler/narrow_indices.h"
+#include "ir/kernel_verify.h"
+#include "ir/printer.h"
+#include "pipeline/plan_of.h"
+#include "pipeline/variants.h"
+#if QUERN_WITH_CPU
+#include "codegen/llvm/llvm.h"
+#endif
+#if QUERN_WITH_CUDA
+#include "runtime/cuda/nvrtc.h"
+#endif
+
+namespace quern::pipeline {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::vector<ir::Kernel> threads_of(const Artifact& artifact) {
+  std::vector<ir::Kernel> kernels;
+  for (const LoweredKernel& kernel : artifact.kernels) kernels.push_back(kernel.thread);
+  return kernels;
+}
+
+void compile_cuda([[maybe_unused]] Artifact& artifact, [[maybe_unused]] const codegen::CudaModule& module,
+                  [[maybe_unused]] const Target& target, [[maybe_unused]] const CompileOptions& options) {
+#if QUERN_WITH_CUDA
+  const auto& nvrtc = runtime::cuda::Nvrtc::get(options.nvrtc_path);
+  const std::string name = options.source_path.empty() ? artifact.plan.name + ".cu" : options.source_path;
+  runtime::cuda::CompiledCuda compiled =
+      nvrtc.compile(module.source, name, target.arch, {.line_info = options.line_info, .extra = module.options});
+  artifact.binary.bytes = std::move(compiled.cubin);
+  artifact.ptx = std::move(compiled.ptx);
+  for (const auto& kernel : compiled.kernels) {
+    artifact.resources.push_back(
+        {kernel.kernel, kernel.registers, kernel.spill_store_bytes + kernel.spill_load_bytes, kernel.shared_bytes});
+  }
+#else
+  fail("target {} needs CUDA, which this build of Quern was made without (QUERN_CUDA=OFF)", to_text(target));
+#endif
+}
+
+void compile_cpu([[maybe_unused]] Artifact& artifact, [[maybe_unused]] const Target& target) {
+#if QUERN_WITH_CPU
+  artifact.binary.bytes = codegen::compile_cpu(threads_of(artifact), target).bytes;
+#else
+  fail("target {} needs LLVM, which this build of Quern was made without (QUERN_CPU=OFF)", to_text(target));
+#endif
+}
+
+}  // namespace
+
+Artifact compile(const ScheduledProgram& scheduled, const Target& target, const CompileOptions& options) {
+  const Clock::time_point start = Clock::now();
+  Artifact artifact;
+  artifact.plan = plan_frame(scheduled.program, target);
+  std::vector<ir::Program> programs;
+  for (const ScheduledKernel& kernel : scheduled.kernels) programs.push_back(kernel.program);
+
+  for (const VariantFacts& variant : variants_of(scheduled.program, scheduled.workspace, target)) {
+    const int number = static_cast<int>(artifact.plan.variants.size());
+    std::vector<ir::Kernel> threads;
+    for (std::size_t k = 0; k < scheduled.kernels.size(); ++k) {
+      const ScheduledKernel& kernel = scheduled.kernels[k];
+      const std::string schedule = compiler::to_string(kernel.schedule, kernel.strategy->fields);
+      ir::Kernel tile = kernel.strategy->emit(kernel.program, kernel.schedule, target, variant.facts);
+      tile.name = fmt::format("{}_{}_{}", kernel.program.name, k, number);
+      tile.comment = fmt::format("{}\n{}\nvariant: {}", ir::to_string(kernel.program), schedule, variant.name);
+      ir::verify(tile);
+      // From here on every buffer is flat and every thread speaks for itself.
+      ir::Kernel thread = compiler::expand_tiles(tile);
+      // From here on indices have their final width.
+      if (variant.narrow) thread = compiler::narrow_indices(thread);
+      ir::verify(thread);
+      threads.push_back(thread);
+      artifact.kernels.push_back({std::move(tile), std::move(thread), number, schedule});
+    }
+    Variant planned = plan_variant(scheduled.program, variant.guards, scheduled.workspace, threads, programs);
+    planned.name = variant.name;
+    artifact.plan.variants.push_back(std::move(planned));
+    if (options.fast_variant_only) break;
+  }
+  validate(artifact.plan);
+  artifact.binary.target = to_text(target);
+
+  codegen::CudaModule module;
+  if (target.is_gpu()) {
+    module = codegen::print_module(threads_of(artifact), target);
+    artifact.source = module.source;
+  }
+  artifact.times.own = seconds_since(start);
+  if (!options.binary) return artifact;
+  const Clock::time_point backend = Clock::now();
+  if (target.is_gpu()) {
+    compile_cuda(artifact, module, target, options);
+  } else {
+    compile_cpu(artifact, target);
+  }
+  artifact.times.backend = seconds_since(backend);
+  return artifact;
+}
+
+}  // namespace quern::pipeline

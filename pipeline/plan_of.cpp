@@ -1,0 +1,182 @@
+#include "pipeline/plan_of.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/target.h"
+#include "ir/printer.h"
+#include "ir/shared_layout.h"
+
+namespace quern::pipeline {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+PlanOp plan_op(Op op) {
+  switch (op) {
+    case Op::add: return PlanOp::add;
+    case Op::sub: return PlanOp::sub;
+    case Op::mul: return PlanOp::mul;
+    case Op::floor_div: return PlanOp::floor_div;
+    case Op::mod: return PlanOp::mod;
+    case Op::min: return PlanOp::min;
+    case Op::max: return PlanOp::max;
+    case Op::eq: return PlanOp::eq;
+    case Op::ne: return PlanOp::ne;
+    case Op::lt: return PlanOp::lt;
+    case Op::le: return PlanOp::le;
+    case Op::logical_and: return PlanOp::logical_and;
+    case Op::logical_or: return PlanOp::logical_or;
+    case Op::select: return PlanOp::select;
+    default: throw InternalError(fmt::format("the host computes no {}", row(op).name));
+  }
+}
+
+std::vector<PlanExpr> plan_exprs(const std::vector<Expr>& all, const Program& program) {
+  std::vector<PlanExpr> result;
+  for (const Expr& e : all) result.push_back(plan_expr(e, program));
+  return result;
+}
+
+int index_of(const std::vector<TensorRef>& tensors, const Tensor& tensor) {
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].get() == &tensor) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+PlanSymbol bind(const Program& program, const VarRef& symbol) {
+  const std::vector<TensorRef> tensors = arguments(program);
+  for (std::size_t t = 0; t < tensors.size(); ++t) {
+    for (std::size_t d = 0; d < tensors[t]->rank(); ++d) {
+      if (is_variable(tensors[t]->shape[d], symbol)) {
+        return {symbol->name, PlanSymbol::Source::dimension, static_cast<int>(t), static_cast<int>(d)};
+      }
+      if (!tensors[t]->strides.empty() && is_variable(tensors[t]->strides[d], symbol)) {
+        return {symbol->name, PlanSymbol::Source::stride, static_cast<int>(t), static_cast<int>(d)};
+      }
+    }
+  }
+  fail("symbol '{}' of '{}' is no whole dimension or stride of an argument, so no call can give it a value; use it as "
+       "one",
+       symbol->name, program.name);
+}
+
+TensorMapParameter tensor_map(const TensorMapParam& map, PlanPointer base, const Program& program) {
+  TensorMapParameter result;
+  result.mode = map.mode;
+  result.base = std::move(base);
+  if (map.byte_offset) result.base.byte_offset = result.base.byte_offset + plan_expr(map.byte_offset, program);
+  result.dtype = map.buffer->dtype;
+  result.dims = plan_exprs(map.dims, program);
+  result.byte_strides = plan_exprs(map.byte_strides, program);
+  result.element_strides = map.element_strides.empty() ? std::vector<int>(map.dims.size(), 1) : map.element_strides;
+  result.box = map.box;
+  result.lower_corner = plan_exprs(map.lower_corner, program);
+  result.upper_corner = plan_exprs(map.upper_corner, program);
+  result.channels = map.channels;
+  result.pixels = map.pixels;
+  result.swizzle = map.swizzle;
+  result.fill = map.fill;
+  result.l2_promotion = map.l2_promotion;
+  return result;
+}
+
+}  // namespace
+
+PlanExpr plan_expr(const Expr& e, const Program& program) {
+  if (const auto value = as_integer(e)) return PlanExpr(*value);
+  if (e->kind == ExprKind::variable) {
+    for (std::size_t s = 0; s < program.symbols.size(); ++s) {
+      if (program.symbols[s] == e->var) return PlanExpr::symbol(static_cast<int>(s));
+    }
+    throw InternalError(fmt::format("{} is a symbol of {}", e->var->name, program.name));
+  }
+  if (e->kind == ExprKind::cast) return plan_expr(e->args[0], program);
+  ensure(e->kind == ExprKind::call, "the host computes with sizes alone");
+  std::vector<PlanExpr> operands;
+  for (const Expr& arg : e->args) operands.push_back(plan_expr(arg, program));
+  switch (e->op) {
+    case Op::gt: return less(operands[1], operands[0]);
+    case Op::ge: return less_equal(operands[1], operands[0]);
+    case Op::neg: return PlanExpr(0) - operands[0];
+    case Op::logical_not: return equal(operands[0], PlanExpr(0));
+    default: return PlanExpr::make(plan_op(e->op), operands);
+  }
+}
+
+Plan plan_frame(const Program& program, const Target& target) {
+  Plan plan;
+  plan.name = program.name;
+  plan.target = to_text(target);
+  for (const VarRef& symbol : program.symbols) plan.symbols.push_back(bind(program, symbol));
+  const std::vector<TensorRef> tensors = arguments(program);
+  for (const TensorRef& tensor : tensors) {
+    PlanArgument argument;
+    argument.name = tensor->name;
+    argument.dtype = tensor->dtype;
+    argument.shape = plan_exprs(tensor->shape, program);
+    argument.strides = plan_exprs(element_strides(*tensor), program);
+    argument.is_output = is_output(program, *tensor);
+    argument.is_const = tensor->constant;
+    for (const Output& output : program.outputs) {
+      if (output.tensor == tensor && output.updates) argument.updates = index_of(tensors, *output.updates);
+    }
+    plan.arguments.push_back(std::move(argument));
+  }
+  return plan;
+}
+
+Variant plan_variant(const Program& program, std::span<const Fact> facts, std::span<const TensorRef> workspace,
+                     std::span<const Kernel> kernels, std::span<const Program> programs) {
+  Variant variant;
+  const std::vector<TensorRef> tensors = arguments(program);
+  for (const Fact& fact : facts) {
+    if (fact.kind == Fact::Kind::condition) {
+      variant.guards.emplace_back(ConditionGuard{plan_expr(fact.condition, program)});
+    } else if (fact.kind == Fact::Kind::aligned) {
+      const int argument = index_of(tensors, *fact.tensor);
+      if (argument >= 0) variant.guards.emplace_back(AlignmentGuard{argument, fact.bytes});
+    }
+  }
+  for (const TensorRef& tensor : workspace) {
+    variant.workspace.push_back({plan_expr(element_count(*tensor) * byte_size(tensor->dtype), program), false});
+  }
+  const auto pointer = [&](const Tensor& tensor) {
+    PlanPointer result;
+    result.index = index_of(tensors, tensor);
+    if (result.index < 0) {
+      result.base = PlanPointer::Base::workspace;
+      result.index = index_of(std::vector<TensorRef>(workspace.begin(), workspace.end()), tensor);
+      ensure(result.index >= 0, fmt::format("{} is an argument or workspace", tensor.name));
+    }
+    return result;
+  };
+  for (std::size_t k = 0; k < kernels.size(); ++k) {
+    const Kernel& kernel = kernels[k];
+    const std::vector<TensorRef> own = arguments(programs[k]);
+    Launch launch;
+    launch.kernel = kernel.name;
+    for (std::size_t d = 0; d < kernel.grid.size(); ++d) launch.grid[d] = plan_expr(kernel.grid[d], program);
+    for (std::size_t d = 0; d < kernel.cluster.size(); ++d) launch.cluster[d] = PlanExpr(kernel.cluster[d]);
+    launch.threads = kernel.warps * kernel.lanes;
+    launch.shared_bytes = PlanExpr(shared_layout(kernel).bytes);
+    for (const TensorRef& tensor : own) launch.parameters.emplace_back(pointer(*tensor));
+    for (std::size_t s = 0; s < kernel.symbols.size(); ++s) {
+      const bool narrow = kernel.symbols[s]->dtype == DType::i32;
+      launch.parameters.emplace_back(ScalarParameter{
+          narrow ? ScalarParameter::Type::i32 : ScalarParameter::Type::i64, PlanExpr::symbol(static_cast<int>(s))});
+    }
+    for (const TensorMapParam& map : kernel.maps) {
+      std::size_t which = 0;
+      while (which < kernel.params.size() && kernel.params[which] != map.buffer) ++which;
+      ensure(which < own.size(), "a tensor map is of a parameter");
+      launch.parameters.emplace_back(tensor_map(map, pointer(*own[which]), program));
+    }
+    variant.steps.push_back({launch, false});
+  }
+  return variant;
+}
+
+}  // namespace quern::pipeline

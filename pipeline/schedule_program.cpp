@@ -1,0 +1,107 @@
+#include "pipeline/schedule_program.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "compiler/lift_reductions.h"
+#include "compiler/partition.h"
+#include "ir/verify.h"
+
+namespace quern::pipeline {
+
+using compiler::Schedule;
+using compiler::Strategy;
+using compiler::Verdict;
+
+namespace {
+
+void require_legal(const ir::Program& kernel, const Strategy& strategy, const Schedule& schedule, const Target& target) {
+  if (const Verdict verdict = strategy.check(kernel, schedule, target); !verdict) {
+    fail("schedule '{}' is illegal for kernel '{}' on {}: {}", compiler::to_string(schedule, strategy.fields),
+         kernel.name, to_text(target), verdict.reason);
+  }
+}
+
+// The kernel, or the two kernels that its schedule makes of it.
+void add(ScheduledProgram& result, ScheduledKernel kernel, const Target& target) {
+  require_legal(kernel.program, *kernel.strategy, kernel.schedule, target);
+  const auto split = kernel.strategy->split(kernel.program, kernel.schedule);
+  if (!split) {
+    result.kernels.push_back(std::move(kernel));
+    return;
+  }
+  const compiler::Partition parts = compiler::partition(*split);
+  ensure(parts.kernels.size() == 2, "a split kernel has two parts");
+  result.workspace.insert(result.workspace.end(), parts.workspace.begin(), parts.workspace.end());
+  // The part keeps the schedule; a split of 1 is its own end.
+  Schedule whole = kernel.schedule;
+  const std::string_view field = whole.strategy == "contraction" ? "split_k" : "split";
+  compiler::set(whole, kernel.strategy->fields, field, 1);
+  result.kernels.push_back({parts.kernels[0], kernel.strategy, whole});
+  const Strategy& second = compiler::strategy_for(parts.kernels[1]);
+  Schedule joined = second.fallback(parts.kernels[1], target);
+  if (second.split(parts.kernels[1], joined)) compiler::set(joined, second.fields, "split", 1);
+  result.kernels.push_back({parts.kernels[1], &second, joined});
+}
+
+std::vector<std::string_view> split_text(std::string_view text) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t end = text.find(';');
+    std::string_view part = text.substr(0, end);
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
+    parts.push_back(part);
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace
+
+ChooseSchedule choose_fallback(const Target& target) {
+  return [target](const ir::Program& kernel, const Strategy& strategy) { return strategy.fallback(kernel, target); };
+}
+
+ChooseSchedule choose_text(std::string_view text) {
+  const std::string all(text);
+  std::size_t next = 0;
+  return [all, next](const ir::Program& kernel, const Strategy& strategy) mutable {
+    const std::vector<std::string_view> parts = split_text(all);
+    if (next >= parts.size()) {
+      fail("schedule '{}' holds {} schedules, kernel {} of the program ('{}', strategy {}) has none; separate them by ';'",
+           all, parts.size(), next + 1, kernel.name, strategy.fields.strategy);
+    }
+    const std::string_view own = parts[next++];
+    compiler::strategy_named(compiler::strategy_of(own));
+    return compiler::parse_schedule(own, strategy.fields);
+  };
+}
+
+std::vector<ir::Program> kernels_of(const ir::Program& program) {
+  ir::verify(program);
+  return compiler::partition(compiler::lift_reductions(program)).kernels;
+}
+
+ScheduledProgram schedule_program(const ir::Program& program, const Target& target, const ChooseSchedule& choose) {
+  ir::verify(program);
+  const ir::Program canonical = compiler::lift_reductions(program);
+  const compiler::Partition parts = compiler::partition(canonical);
+  ScheduledProgram result{program, {}, parts.workspace};
+  for (const ir::Program& kernel : parts.kernels) {
+    const Strategy& strategy = compiler::strategy_for(kernel);
+    add(result, {kernel, &strategy, choose(kernel, strategy)}, target);
+  }
+  return result;
+}
+
+std::string to_string(const ScheduledProgram& scheduled) {
+  std::string text;
+  for (const ScheduledKernel& kernel : scheduled.kernels) {
+    text += fmt::format("{}{}", text.empty() ? "" : "; ", compiler::to_string(kernel.schedule, kernel.strategy->fields));
+  }
+  return text;
+}
+
+}  // namespace quern::pipeline

@@ -1,0 +1,99 @@
+#include "pipeline/variants.h"
+
+#include <algorithm>
+
+#include "ir/simplify.h"
+
+namespace quern::pipeline {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+constexpr std::int64_t kAccessBytes = 16;
+constexpr std::int64_t kWorkspaceBytes = 256;
+// Offsets and the tiles that reach beyond an edge stay below 2^31.
+constexpr std::int64_t kOffsetLimit = (std::int64_t{1} << 31) - (std::int64_t{1} << 20);
+
+Fact aligned(const TensorRef& tensor, std::int64_t bytes) {
+  Fact fact;
+  fact.kind = Fact::Kind::aligned;
+  fact.tensor = tensor;
+  fact.bytes = bytes;
+  return fact;
+}
+
+Fact condition(Expr e) {
+  Fact fact;
+  fact.kind = Fact::Kind::condition;
+  fact.condition = std::move(e);
+  return fact;
+}
+
+// One past the largest offset, for strides of any sign.
+Expr reach(const Tensor& tensor) {
+  if (tensor.strides.empty()) return element_count(tensor);
+  Expr sum = 0;
+  for (std::size_t d = 0; d < tensor.rank(); ++d) {
+    const Expr& stride = tensor.strides[d];
+    sum = sum + tensor.shape[d] * max(stride, Expr(0) - stride);
+  }
+  return sum;
+}
+
+// Conditions under which every offset fits; false where the sizes say that one does not.
+bool offsets_fit(const Program& program, const std::vector<TensorRef>& workspace, std::vector<Fact>& guards) {
+  const Assumptions known = assumptions_of(program);
+  std::vector<TensorRef> tensors = arguments(program);
+  tensors.insert(tensors.end(), workspace.begin(), workspace.end());
+  for (const Definition& definition : program.definitions) tensors.push_back(definition.tensor);
+  for (const TensorRef& tensor : tensors) {
+    const Expr fits = simplify(less(reach(*tensor), kOffsetLimit), known);
+    if (is_integer(fits, 0)) return false;
+    if (is_integer(fits, 1)) continue;
+    const bool again = std::any_of(guards.begin(), guards.end(), [&](const Fact& g) { return equal(g.condition, fits); });
+    if (!again) guards.push_back(condition(fits));
+  }
+  return true;
+}
+
+}  // namespace
+
+std::vector<VariantFacts> variants_of(const Program& program, const std::vector<TensorRef>& workspace,
+                                      const Target& target) {
+  std::vector<Fact> own = program.facts;
+  for (const TensorRef& tensor : workspace) own.push_back(aligned(tensor, kWorkspaceBytes));
+  if (!target.is_gpu()) return {{"any", own, {}, false}};
+
+  const Assumptions known = assumptions_of(program);
+  std::vector<Fact> wide, narrow;
+  const bool fits = offsets_fit(program, workspace, narrow);
+  for (const TensorRef& tensor : arguments(program)) {
+    const std::int64_t elements = kAccessBytes / byte_size(tensor->dtype);
+    if (elements <= 1 || tensor->rank() == 0) continue;
+    wide.push_back(aligned(tensor, kAccessBytes));
+    if (as_integer(tensor->shape.back())) continue;
+    const Expr whole = simplify(equals(mod(tensor->shape.back(), elements), 0), known);
+    const bool again = std::any_of(wide.begin(), wide.end(), [&](const Fact& g) { return g.condition && equal(g.condition, whole); });
+    if (!is_integer(whole, 0) && !is_integer(whole, 1) && !again) wide.push_back(condition(whole));
+  }
+  const auto variant = [&](std::string name, bool is_narrow, std::initializer_list<const std::vector<Fact>*> parts) {
+    VariantFacts result{std::move(name), own, {}, is_narrow};
+    for (const auto* part : parts) result.guards.insert(result.guards.end(), part->begin(), part->end());
+    result.facts.insert(result.facts.end(), result.guards.begin(), result.guards.end());
+    return result;
+  };
+  std::vector<VariantFacts> all;
+  if (fits) {
+    if (!wide.empty()) all.push_back(variant("aligned", true, {&wide, &narrow}));
+    all.push_back(variant("any", true, {&narrow}));
+    if (narrow.empty()) return all;
+    all.push_back(variant("large", false, {}));
+    return all;
+  }
+  if (!wide.empty()) all.push_back(variant("aligned large", false, {&wide}));
+  all.push_back(variant("large", false, {}));
+  return all;
+}
+
+}  // namespace quern::pipeline

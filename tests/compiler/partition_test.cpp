@@ -1,0 +1,121 @@
+#include "compiler/partition.h"
+
+#include <gtest/gtest.h>
+
+#include "compiler/analysis.h"
+#include "compiler/lift_reductions.h"
+#include "compiler/strategies/strategy.h"
+#include "ir/parser.h"
+
+namespace quern::compiler {
+namespace {
+
+// The strategies of the program's kernels, in order, and how many tensors pass between them.
+std::string kernels_of(std::string_view text) {
+  const Partition parts = partition(lift_reductions(ir::parse_program(text)));
+  std::string result;
+  for (const ir::Program& kernel : parts.kernels) {
+    result += std::string(strategy_for(kernel).fields.strategy) + " ";
+  }
+  return result + std::to_string(parts.workspace.size());
+}
+
+TEST(Partition, ElementwiseChainsAreOneKernel) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: f32[n, m], b: f32[m]) -> (y: f32[n, m]) {
+    t[i, j] = x[i, j] + b[j]
+    u[i, j] = tanh(t[i, j]) * t[i, j]
+    y[i, j] = u[i, j] + 1.0
+  })"), "pointwise 0");
+}
+
+TEST(Partition, OutputsOfOneSpaceShareAKernel) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: f32[n]) -> (y: f32[n], z: f32[n]) {
+    y[i] = x[i] + 1.0
+    z[i] = x[i] * 2.0
+  })"), "pointwise 0");
+}
+
+TEST(Partition, MatmulTakesItsEpilogueAlong) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, k], w: f32[k, n], b: f32[n]) -> (y: f32[m, n]) {
+    s[i, j] = sum[p](x[i, p] * w[p, j])
+    y[i, j] = gelu(s[i, j] + b[j])
+  })"), "contraction 0");
+}
+
+TEST(Partition, ProducersFuseIntoLoads) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, k], g: f32[k], w: f32[k, n]) -> (y: f32[m, n]) {
+    a[i, p] = relu(x[i, p]) * g[p]
+    y[i, j] = sum[p](a[i, p] * w[p, j])
+  })"), "contraction 0");
+}
+
+TEST(Partition, ConvolutionIsAContraction) {
+  EXPECT_EQ(kernels_of(R"(kernel conv(x: f32[2, 8, 8, 4], f: f32[6, 3, 3, 4]) -> (y: f32[2, 8, 8, 6]) {
+    a[b, p, q, o] = sum[u in 3, v in 3, i in 4]((x[b, p+u-1, q+v-1, i] else 0.0) * f[o, u, v, i])
+    y[b, p, q, o] = max(a[b, p, q, o], 0.0)
+  })"), "contraction 0");
+}
+
+TEST(Partition, SoftmaxIsOneKernel) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: bf16[m, n]) -> (y: bf16[m, n]) {
+    m1[i] = max[j](f32(x[i, j]))
+    e[i, j] = exp(f32(x[i, j]) - m1[i])
+    y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2]))
+  })"), "reduction 0");
+}
+
+TEST(Partition, NormIsOneKernel) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, n], g: f32[n]) -> (y: f32[m, n]) {
+    mean[i] = sum[j](x[i, j]) / f32(n)
+    var[i] = welford[j](x[i, j])
+    y[i, j] = (x[i, j] - mean[i]) * rsqrt(var[i] + 0.00001) * g[j]
+  })"), "reduction 0");
+}
+
+TEST(Partition, TwoMatmulsAreTwoKernelsAndAWorkspace) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, k], w: f32[k, n], v: f32[n, p]) -> (y: f32[m, p]) {
+    h[i, j] = sum[q](x[i, q] * w[q, j])
+    a[i, j] = relu(h[i, j])
+    y[i, j] = sum[q](a[i, q] * v[q, j])
+  })"), "contraction contraction 1");
+}
+
+TEST(Partition, ARowSumOfAMatmulIsItsOwnKernel) {
+  EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n], r: f32[m]) {
+    y[i, j] = sum[p](x[i, p] * w[p, j])
+    r[i] = sum[j](y[i, j])
+  })"), "contraction reduction 0");
+}
+
+TEST(Partition, GemvIsAReduction) {
+  EXPECT_EQ(kernels_of(R"(kernel f(a: f32[m, k], x: f32[k]) -> (y: f32[m]) {
+    y[i] = sum[p](a[i, p] * x[p])
+  })"), "reduction 0");
+}
+
+TEST(Analysis, RolesOfABatchedMatmul) {
+  const ir::Program program = lift_reductions(ir::parse_program(
+      R"(kernel f(x: f32[b, m, k], w: f32[b, k, n]) -> (y: f32[b, m, n]) {
+    y[c, i, j] = sum[p](x[c, i, p] * w[c, p, j])
+  })"));
+  const auto contraction = analyze_contraction(program);
+  ASSERT_TRUE(contraction.has_value());
+  EXPECT_EQ(contraction->batch.size(), 1u);
+  EXPECT_EQ(contraction->m[0].var->name, "i");
+  EXPECT_EQ(contraction->n[0].var->name, "j");
+  EXPECT_EQ(contraction->k[0].var->name, "p");
+}
+
+TEST(Analysis, NIsTheSideOfTheContiguousAxis) {
+  const ir::Program program = lift_reductions(ir::parse_program(
+      R"(kernel f(x: f32[1, 3, 8, 8], f: f32[16, 3, 3, 3]) -> (y: f32[1, 16, 6, 6]) {
+    y[b, o, p, q] = sum[c in 3, u in 3, v in 3](x[b, c, p+u, q+v] * f[o, c, u, v])
+  })"));
+  const auto contraction = analyze_contraction(program);
+  ASSERT_TRUE(contraction.has_value());
+  EXPECT_EQ(contraction->m[0].var->name, "o");
+  EXPECT_EQ(contraction->n.back().var->name, "q");
+}
+
+}  // namespace
+}  // namespace quern::compiler
