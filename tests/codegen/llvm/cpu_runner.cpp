@@ -72,6 +72,12 @@ std::vector<Target> runnable_targets() {
   return targets;
 }
 
+std::string test_name(const Target& target) {
+  std::string name = target.arch;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 int native_lanes(const Target& target) { return target.cpu.vector_bytes / 4; }
 
 ir::Kernel thread_kernel(std::string name, int lanes, std::vector<ir::Expr> grid) {

@@ -16,6 +16,9 @@ namespace quern::codegen {
 // The targets that this machine can run: its own feature level and all below.
 std::vector<Target> runnable_targets();
 
+// A target's level as a test's name.
+std::string test_name(const Target& target);
+
 class CpuRunner {
  public:
   CpuRunner(const ir::Kernel& kernel, const Target& target);

@@ -63,9 +63,7 @@ std::vector<Case> cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, LlvmStatements, testing::ValuesIn(cases()), [](const auto& instance) {
-  std::string name = instance.param.target.arch + "_lanes" + std::to_string(instance.param.lanes);
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
+  return test_name(instance.param.target) + "_lanes" + std::to_string(instance.param.lanes);
 });
 
 TEST_P(LlvmStatements, AddsVectorsWithATailThatMustNotBeTouched) {
