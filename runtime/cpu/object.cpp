@@ -21,6 +21,12 @@ T checked(llvm::Expected<T> result, const std::string& what) {
   return std::move(*result);
 }
 
+// Why linking on this thread failed, where a lookup itself only says that it did.
+std::string& reported() {
+  thread_local std::string text;
+  return text;
+}
+
 // The one session of the process. It is never destroyed: code may run until the very end.
 class Session {
  public:
@@ -45,11 +51,13 @@ class Session {
 
  private:
   Session()
-      : session_(checked(orc::SelfExecutorProcessControl::Create(), "starting LLVM's linker")),
+      : session_(
+            checked(orc::SelfExecutorProcessControl::Create(nullptr, std::make_unique<orc::InPlaceTaskDispatcher>()),
+                    "starting LLVM's linker")),
         linker_(session_, session_.getExecutorProcessControl().getMemMgr()),
         system_(session_.createBareJITDylib("system")) {
-    // Failures come back from the lookups that met them.
-    session_.setErrorReporter([](llvm::Error error) { llvm::consumeError(std::move(error)); });
+    // Linking happens in the thread that looks a kernel up.
+    session_.setErrorReporter([](llvm::Error error) { reported() = llvm::toString(std::move(error)); });
     for (const char* name : {"libmvec.so.1", "libm.so.6", static_cast<const char*>(nullptr)}) {
       auto found = name ? orc::DynamicLibrarySearchGenerator::Load(name, '\0')
                         : orc::DynamicLibrarySearchGenerator::GetForCurrentProcess('\0');
@@ -90,10 +98,12 @@ LoadedObject::~LoadedObject() = default;
 
 CpuKernelFunction LoadedObject::function(const std::string& kernel) const {
   orc::ExecutionSession& session = Session::instance().session();
+  reported().clear();
   auto symbol = session.lookup({&state_->library}, session.intern(kernel));
   if (!symbol) {
+    const std::string failure = llvm::toString(symbol.takeError());
     fail("kernel '{}' of '{}' can't be linked on this machine: {}; compile it here again", kernel, state_->name,
-         llvm::toString(symbol.takeError()));
+         reported().empty() ? failure : reported());
   }
   return symbol->getAddress().toPtr<CpuKernelFunction>();
 }

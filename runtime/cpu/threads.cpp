@@ -1,6 +1,8 @@
 #include "runtime/cpu/threads.h"
 
 #include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/info.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 
@@ -9,6 +11,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 #include "base/error.h"
@@ -31,28 +34,40 @@ int default_count() {
   return count;
 }
 
-// The arena in use. Launches hold it while they run, so that it may be replaced at any time.
+// Where blocks run. More threads than processors are what somebody asked for: TBB must not cut them, nor say so on
+// stderr.
+struct Arena {
+  explicit Arena(int threads) : workers(threads) {
+    if (threads > tbb::info::default_concurrency()) {
+      limit.emplace(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(threads));
+    }
+  }
+  std::optional<tbb::global_control> limit;
+  tbb::task_arena workers;
+};
+
+// The arena in use, held by launches while they run, so that it may be replaced at any time. Never destroyed.
 class Pool {
  public:
   static Pool& instance() {
-    static Pool pool;
-    return pool;
+    static Pool* const pool = new Pool;
+    return *pool;
   }
 
-  std::shared_ptr<tbb::task_arena> arena() {
+  std::shared_ptr<Arena> arena() {
     const std::lock_guard lock(mutex_);
-    if (!arena_) arena_ = std::make_shared<tbb::task_arena>(default_count());
+    if (!arena_) arena_ = std::make_shared<Arena>(default_count());
     return arena_;
   }
 
   void resize(int count) {
     const std::lock_guard lock(mutex_);
-    arena_ = count == 0 ? nullptr : std::make_shared<tbb::task_arena>(count);
+    arena_ = count == 0 ? nullptr : std::make_shared<Arena>(count);
   }
 
  private:
   std::mutex mutex_;
-  std::shared_ptr<tbb::task_arena> arena_;
+  std::shared_ptr<Arena> arena_;
 };
 
 void run_range(CpuKernelFunction function, CpuKernelArguments arguments, std::int64_t begin, std::int64_t end,
@@ -66,7 +81,7 @@ void run_range(CpuKernelFunction function, CpuKernelArguments arguments, std::in
 
 }  // namespace
 
-int thread_count() { return Pool::instance().arena()->max_concurrency(); }
+int thread_count() { return Pool::instance().arena()->workers.max_concurrency(); }
 
 void set_thread_count(int count) {
   if (count < 0) fail("{} threads; give a number from 1 on, or 0 for the default", count);
@@ -76,12 +91,12 @@ void set_thread_count(int count) {
 void run_blocks(CpuKernelFunction function, const CpuKernelArguments& arguments, std::int64_t blocks,
                 std::size_t scratch_bytes) {
   if (blocks <= 0) return;
-  const std::shared_ptr<tbb::task_arena> arena = Pool::instance().arena();
-  const std::int64_t threads = arena->max_concurrency();
+  const std::shared_ptr<Arena> arena = Pool::instance().arena();
+  const std::int64_t threads = arena->workers.max_concurrency();
   if (blocks == 1 || threads == 1) return run_range(function, arguments, 0, blocks, scratch_bytes);
   // Several chunks for each thread, so that slow ones cost little; each call runs many blocks where they are small.
   const std::int64_t grain = std::max<std::int64_t>(1, blocks / (threads * kChunksPerThread));
-  arena->execute([&] {
+  arena->workers.execute([&] {
     tbb::parallel_for(
         tbb::blocked_range<std::int64_t>(0, blocks, static_cast<std::size_t>(grain)),
         [&](const tbb::blocked_range<std::int64_t>& range) {
