@@ -56,7 +56,7 @@ class QUERN_API Program {
   // fact that does not hold.
   Program bind(const Sizes& sizes) const;
 
-  // 64 hexadecimal digits, the same for programs that are equal up to names.
+  // 32 hexadecimal digits, the same for programs that are equal up to names.
   std::string digest() const;
   friend QUERN_API bool operator==(const Program& a, const Program& b);
 
