@@ -12,6 +12,8 @@ target_compile_options(quern_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wundef -Wvla
   -Wno-missing-field-initializers  # designated initialisers name the fields that matter
   -Wno-restrict                    # false alarms on std::string in GCC 12 (GCC bug 105329)
+  # False alarms of GCC 12's optimiser on std::vector and std::optional (GCC bugs 105562, 80635).
+  $<$<NOT:$<CONFIG:Debug>>:-Wno-stringop-overflow> $<$<NOT:$<CONFIG:Debug>>:-Wno-maybe-uninitialized>
   $<$<BOOL:${QUERN_WERROR}>:-Werror>
   # Texts with a file name (std::source_location) and debug information do not depend on where the clone lies.
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
