@@ -69,7 +69,7 @@ class Compiler {
     for (const Fact& fact : program.facts) {
       if (fact.kind == Fact::Kind::exact) code_.may_fuse = false;
     }
-    for (const Definition& definition : program.definitions) add(program, definition);
+    for (const Definition& definition : program.definitions) add(definition);
     code_.initial_slots.resize(code_.slots);
     return std::move(code_);
   }
@@ -89,7 +89,7 @@ class Compiler {
  private:
   using Kind = Instruction::Kind;
 
-  void add(const Program& program, const Definition& definition) {
+  void add(const Definition& definition) {
     DefinitionCode result;
     result.tensor = definition.tensor.get();
     result.shape = sizes_(definition.tensor->shape);
@@ -97,9 +97,6 @@ class Compiler {
     enclosing_ = result.loops;
     result.value = compile(definition.value);
     enclosing_.clear();
-    for (const Output& output : program.outputs) {
-      if (output.tensor.get() == result.tensor && output.updates) result.update = inputs_.at(output.updates.get());
-    }
     compiled_.clear();  // what depends on the axes around it is compiled anew
     definitions_.emplace(result.tensor, static_cast<std::uint32_t>(code_.definitions.size()));
     code_.definitions.push_back(std::move(result));

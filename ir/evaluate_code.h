@@ -85,7 +85,6 @@ struct DefinitionCode {
   std::vector<Loop> loops;
   std::uint32_t value = 0;
   std::uint32_t table = kNone;           // kept values; none where nobody reads it
-  std::uint32_t update = kNone;          // the input whose contents stand outside the loops
   std::vector<std::int64_t> shape;
 };
 

@@ -241,19 +241,12 @@ class Machine {
       many.resize(loops.size());
       saved = many.data();
     }
-    bool inside = true;
     for (std::size_t d = 0; d < loops.size(); ++d) {
       saved[d] = slots_[loops[d].slot];
       slots_[loops[d].slot] = coordinate[d];
-      inside = inside && coordinate[d] >= loops[d].lo && coordinate[d] < loops[d].hi;
     }
     const DType dtype = code_.instructions[definition.value].dtype;
-    Value value;
-    if (inside || definition.update == kNone) {
-      value = arithmetic.settled(dtype, eval(definition.value));
-    } else {
-      value = arithmetic.exact(dtype, load_input(definition.update, coordinate));
-    }
+    const Value value = arithmetic.settled(dtype, eval(definition.value));
     for (std::size_t d = 0; d < loops.size(); ++d) slots_[loops[d].slot] = saved[d];
     return value;
   }

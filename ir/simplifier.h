@@ -142,6 +142,9 @@ class Simplifier {
   Pool& pool_;
 };
 
+// A call of constants.
+Expr fold(const Expr& e);
+
 // Reads memory of a kernel, which may change.
 bool reads_buffer(const Expr& e);
 

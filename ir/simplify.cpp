@@ -30,13 +30,6 @@ bool is_linear(const Expr& e) {
          (e->op == Op::add || e->op == Op::sub || e->op == Op::neg || e->op == Op::mul);
 }
 
-Expr fold(const Expr& e) {
-  std::vector<Scalar> operands;
-  for (const Expr& arg : e->args) operands.push_back({arg->integer, arg->real});
-  const Scalar value = fit(e->dtype, row(e->op).reference(e->args.back()->dtype, operands));
-  return is_float(e->dtype) ? constant(e->dtype, value.real) : constant(e->dtype, value.integer);
-}
-
 bool is_real(const Expr& e, double value) {
   const Scalar own{.real = e->real}, other{.real = value};
   return is_constant(e) && is_float(e->dtype) && identical(e->dtype, own, other);
@@ -74,6 +67,13 @@ Expr real_identity(const Expr& e) {
 }
 
 }  // namespace
+
+Expr fold(const Expr& e) {
+  std::vector<Scalar> operands;
+  for (const Expr& arg : e->args) operands.push_back({arg->integer, arg->real});
+  const Scalar value = fit(e->dtype, row(e->op).reference(e->args.back()->dtype, operands));
+  return is_float(e->dtype) ? constant(e->dtype, value.real) : constant(e->dtype, value.integer);
+}
 
 // --- The walk -------------------------------------------------------------------------------------------------------
 

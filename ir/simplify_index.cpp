@@ -285,6 +285,7 @@ Polynomial Simplifier::recombine(Polynomial p, DType dtype) {
 
 Expr Simplifier::extreme(Op op, const Expr& a, const Expr& b) {
   if (a.same(b)) return a;
+  if (is_constant(a) && is_constant(b)) return pool_.intern(fold(make(op, {a, b})));
   if (a->dtype != DType::u64) {
     const Polynomial difference = add(wide(b), wide(a), -1);
     if (nonnegative(difference)) return op == Op::min ? a : b;
