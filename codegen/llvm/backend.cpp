@@ -23,6 +23,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "codegen/llvm/defer_loads.h"
 #include "codegen/llvm/emitter.h"
 #include "codegen/llvm/llvm.h"
 
@@ -82,6 +83,7 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine) {
   llvm::ModulePassManager all;
   all.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(passes)));
   all.run(module, modules);
+  for (llvm::Function& function : module) defer_loads(function);
 }
 
 // A module with its own context and machine.

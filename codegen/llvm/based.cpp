@@ -12,6 +12,15 @@ using ir::Op;
 // The division below holds offsets exactly in f32.
 constexpr std::int64_t kLargestOffset = 4096;
 
+Value aligned(Value value, std::int64_t alignment) {
+  value.alignment = alignment;
+  return value;
+}
+
+std::int64_t alignment_of_product(const Value& a, const Value& b) {
+  return std::min(a.alignment * b.alignment, Lanes::kLargestAlignment);
+}
+
 llvm::Constant* offset_or_zero(Lanes& lanes, const Value& value) {
   return value.offset ? value.offset : llvm::Constant::getNullValue(lanes.vector_of(value.base->getType()));
 }
@@ -22,14 +31,15 @@ Value combine(Lanes& lanes, Op op, const Value& a, const Value& b) {
   const bool adds = op == Op::add;
   llvm::Value* base = adds ? ir.CreateAdd(a.base, b.base) : ir.CreateSub(a.base, b.base);
   llvm::Value* offset = adds ? ir.CreateAdd(left, right) : ir.CreateSub(left, right);
-  return lanes.based(a.dtype, base, llvm::cast<llvm::Constant>(offset));
+  return aligned(lanes.based(a.dtype, base, llvm::cast<llvm::Constant>(offset)), std::min(a.alignment, b.alignment));
 }
 
 std::optional<Value> scale(Lanes& lanes, const Value& value, const Value& factor) {
   if (!llvm::isa<llvm::ConstantInt>(factor.base) || !factor.is_uniform()) return std::nullopt;
   IrBuilder& ir = lanes.ir();
   llvm::Value* offset = ir.CreateMul(value.offset, lanes.splat(factor.base));
-  return lanes.based(value.dtype, ir.CreateMul(value.base, factor.base), llvm::cast<llvm::Constant>(offset));
+  return aligned(lanes.based(value.dtype, ir.CreateMul(value.base, factor.base), llvm::cast<llvm::Constant>(offset)),
+                 alignment_of_product(value, factor));
 }
 
 // With the base's quotient q and remainder r by d > 0, and s = d - r its distance to the next multiple, a lane at
@@ -64,6 +74,16 @@ std::optional<std::int64_t> largest_offset(Lanes& lanes, const Value& value) {
   return largest;
 }
 
+// Where the base is a multiple of a number that divides `by`, and that no offset reaches, all lanes share the quotient.
+std::optional<Value> divide_aligned(Lanes& lanes, Op op, const Value& value, const Value& by, std::int64_t largest) {
+  const std::int64_t common = std::min(value.alignment, by.alignment);
+  if (largest >= common) return std::nullopt;
+  const Value operands[] = {aligned(lanes.uniform(value.dtype, value.base), value.alignment), by};
+  const Value result = apply(lanes, op, operands);
+  if (op == Op::floor_div) return result;
+  return aligned(lanes.based(value.dtype, result.base, value.offset), common);
+}
+
 // By a divisor above 0.
 Value divide_positive(Lanes& lanes, Op op, const Value& value, const Value& by, std::int64_t largest) {
   IrBuilder& ir = lanes.ir();
@@ -84,6 +104,7 @@ std::optional<Value> divide(Lanes& lanes, Op op, const Value& value, const Value
   if (!by.is_uniform() || value.dtype != DType::i64 || !largest) return std::nullopt;
   if (const auto* divisor = llvm::dyn_cast<llvm::ConstantInt>(by.base)) {
     if (divisor->getSExtValue() <= 0) return std::nullopt;
+    if (const auto result = divide_aligned(lanes, op, value, by, *largest)) return result;
     return divide_positive(lanes, op, value, by, *largest);
   }
   IrBuilder& ir = lanes.ir();
@@ -109,14 +130,25 @@ std::optional<Value> divide(Lanes& lanes, Op op, const Value& value, const Value
   return lanes.varying(value.dtype, result);
 }
 
+// Scalars, of which the alignment is followed.
+std::optional<Value> apply_uniform(Lanes& lanes, Op op, std::span<const Value> x) {
+  std::int64_t alignment = 1;
+  if (op == Op::add || op == Op::sub || op == Op::min || op == Op::max || op == Op::mod) {
+    alignment = std::min(x[0].alignment, x[1].alignment);
+  } else if (op == Op::mul) {
+    alignment = alignment_of_product(x[0], x[1]);
+  }
+  if (alignment == 1) return std::nullopt;
+  return aligned(apply(lanes, op, x), alignment);
+}
+
 }  // namespace
 
 std::optional<Value> apply_based(Lanes& lanes, Op op, std::span<const Value> x) {
   const auto is_varying = [](const Value& v) { return v.varying; };
   const auto is_based = [](const Value& v) { return v.offset != nullptr; };
-  if (!is_integer(x[0].dtype) || std::ranges::any_of(x, is_varying) || std::ranges::none_of(x, is_based)) {
-    return std::nullopt;
-  }
+  if (!is_integer(x[0].dtype) || std::ranges::any_of(x, is_varying)) return std::nullopt;
+  if (std::ranges::none_of(x, is_based)) return apply_uniform(lanes, op, x);
   switch (op) {
     case Op::add:
     case Op::sub:

@@ -9,7 +9,7 @@
 
 namespace quern::codegen {
 
-// op of integer operands, some of them based, without work on each lane: sums, products with constants, and quotients
+// op of integer operands, none of them varying, without work on each lane: sums, products with constants, and quotients
 // by a shared divisor, of which only small numbers are divided in vectors. Nothing where that is not possible.
 std::optional<Value> apply_based(Lanes& lanes, ir::Op op, std::span<const Value> operands);
 

@@ -1,5 +1,4 @@
-#include <array>
-#include <numeric>
+#include <algorithm>
 
 #include "base/error.h"
 #include "codegen/llvm/arithmetic.h"
@@ -74,7 +73,8 @@ void KernelEmitter::emit_loop(const ir::For& loop, const Value& lo, const Value&
   ir_.SetInsertPoint(body);
   llvm::PHINode* counter = ir_.CreatePHI(lo.base->getType(), 2, loop.var->name);
   counter->addIncoming(lo.base, before);
-  variables_[loop.var.get()] = lanes_.uniform(loop.var->dtype, counter);
+  Value& value = variables_[loop.var.get()] = lanes_.uniform(loop.var->dtype, counter);
+  value.alignment = std::min(lo.alignment, step.alignment);
   statement(loop.body);
   const bool is_signed = is_signed_integer(loop.var->dtype);
   llvm::Value* next = ir_.CreateAdd(counter, step.base, "", !is_signed, is_signed);

@@ -2,6 +2,7 @@
 
 #include <llvm/IR/Constants.h>
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 #include <vector>
@@ -44,11 +45,19 @@ Value Lanes::based(DType dtype, llvm::Value* scalar, llvm::Constant* offset) {
 Value Lanes::lane(DType dtype) {
   std::vector<llvm::Constant*> numbers;
   for (int l = 0; l < count_; ++l) numbers.push_back(llvm::ConstantInt::get(register_type(dtype), l));
-  return based(dtype, llvm::ConstantInt::get(register_type(dtype), 0), llvm::ConstantVector::get(numbers));
+  Value result = based(dtype, llvm::ConstantInt::get(register_type(dtype), 0), llvm::ConstantVector::get(numbers));
+  result.alignment = kLargestAlignment;
+  return result;
 }
 
 Value Lanes::integer(DType dtype, std::int64_t value) {
-  return uniform(dtype, llvm::ConstantInt::get(register_type(dtype), static_cast<std::uint64_t>(value), true));
+  Value result = uniform(dtype, llvm::ConstantInt::get(register_type(dtype), static_cast<std::uint64_t>(value), true));
+  result.alignment = alignment_of(value);
+  return result;
+}
+
+std::int64_t Lanes::alignment_of(std::int64_t value) {
+  return value == 0 ? kLargestAlignment : std::min(value & -value, kLargestAlignment);
 }
 
 llvm::Value* Lanes::splat(llvm::Value* scalar) { return ir_.CreateVectorSplat(static_cast<unsigned>(count_), scalar); }

@@ -28,6 +28,7 @@ struct Value {
   llvm::Value* base = nullptr;       // the scalar, or the vector of a varying value
   llvm::Constant* offset = nullptr;  // based values: the vector of the lanes' constants
   bool varying = false;
+  std::int64_t alignment = 1;   // a power of two that divides the base of an integer that is not varying
   llvm::Value* bits = nullptr;  // 16- and 8-bit floats: the pattern in memory where it is at hand, shaped like base
 
   bool is_uniform() const { return !varying && offset == nullptr; }
@@ -60,6 +61,10 @@ class Lanes {
   llvm::Value* as(const Value& value, bool vector_shape) { return vector_shape ? vector(value) : value.base; }
 
   llvm::Value* any(llvm::Value* mask);  // some lane of a vector of i1
+
+  // The power of two that divides an integer, at most kLargestAlignment.
+  static std::int64_t alignment_of(std::int64_t value);
+  static constexpr std::int64_t kLargestAlignment = std::int64_t{1} << 30;
 
   // The lanes' constants are first, first + stride, ...: `stride`, nothing when they are irregular.
   std::optional<std::int64_t> stride(const Value& value) const;

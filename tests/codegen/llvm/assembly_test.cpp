@@ -25,8 +25,8 @@ struct Tile {
 };
 
 // c[rows, vectors * lanes] = a * b over k steps, from packed panels a[k, rows] and b[k, vectors * lanes], in each block
-// for itself.
-ir::Kernel micro_kernel(const Target& target, Tile tile) {
+// for itself. `staged`: each step loads its column of a into registers before it multiplies.
+ir::Kernel micro_kernel(const Target& target, Tile tile, bool staged = false) {
   const int lanes = native_lanes(target), wide = tile.vectors * lanes;
   const ir::VarRef k = ir::make_var("k"), p = ir::make_var("p");
   ir::Kernel kernel = thread_kernel("micro_kernel", lanes);
@@ -48,15 +48,19 @@ ir::Kernel micro_kernel(const Target& target, Tile tile) {
   const auto element = [&](const Expr& i, const Expr& j) { return i * Expr(tile.vectors) + j; };
   const auto column = [&](const Expr& j) { return j * Expr(lanes) + Expr(kernel.lane); };
   const auto accumulated = [&](const Expr& i, const Expr& j) { return ir::read(acc, {element(i, j)}); };
+  const auto column_of_a = fragment("column_of_a", DType::f32, tile.rows);
+  const auto left = [&](const Expr& i) { return ir::read(a, {Expr(p) * Expr(tile.rows) + i}); };
+  const Stmt load = over([&](const Expr& i, const Expr&) { return store(column_of_a, i, left(i)); });
+  const Stmt multiply = over([&](const Expr& i, const Expr& j) {
+    const Expr right = ir::read(b, {Expr(p) * Expr(wide) + column(j)});
+    const Expr factor = staged ? ir::read(column_of_a, {i}) : left(i);
+    return store(acc, element(i, j), accumulated(i, j) + factor * right);
+  });
+  const Stmt step = staged ? ir::block({make_stmt(ir::Alloc{column_of_a}), load, multiply}) : multiply;
   kernel.body = ir::block(
       {make_stmt(ir::Alloc{acc}),
        over([&](const Expr& i, const Expr& j) { return store(acc, element(i, j), ir::constant(DType::f32, 0.0)); }),
-       make_stmt(ir::For{
-           .var = p, .lo = 0, .hi = k, .step = 1, .body = over([&](const Expr& i, const Expr& j) {
-                                                    const Expr left = ir::read(a, {Expr(p) * Expr(tile.rows) + i});
-                                                    const Expr right = ir::read(b, {Expr(p) * Expr(wide) + column(j)});
-                                                    return store(acc, element(i, j), accumulated(i, j) + left * right);
-                                                  })}),
+       make_stmt(ir::For{.var = p, .lo = 0, .hi = k, .step = 1, .body = step}),
        over([&](const Expr& i, const Expr& j) { return store(c, i * Expr(wide) + column(j), accumulated(i, j)); })});
   return kernel;
 }
@@ -91,6 +95,7 @@ struct AssemblyCase {
   const char* target;
   const char* registers;
   Tile tile;
+  bool staged = false;
 };
 
 class LlvmAssembly : public testing::TestWithParam<AssemblyCase> {};
@@ -98,12 +103,13 @@ class LlvmAssembly : public testing::TestWithParam<AssemblyCase> {};
 INSTANTIATE_TEST_SUITE_P(
     Targets, LlvmAssembly,
     testing::Values(AssemblyCase{"cpu:x86-64-v4", "zmm", {12, 2}}, AssemblyCase{"cpu:x86-64-v4", "zmm", {14, 2}},
-                    AssemblyCase{"cpu:x86-64-v4", "zmm", {6, 4}}, AssemblyCase{"cpu:x86-64-v4", "zmm", {8, 3}},
-                    AssemblyCase{"cpu:x86-64-v3", "ymm", {6, 2}}, AssemblyCase{"cpu:x86-64-v3", "ymm", {4, 3}}));
+                    AssemblyCase{"cpu:x86-64-v4", "zmm", {14, 2}, true}, AssemblyCase{"cpu:x86-64-v4", "zmm", {6, 4}},
+                    AssemblyCase{"cpu:x86-64-v4", "zmm", {8, 3}}, AssemblyCase{"cpu:x86-64-v3", "ymm", {6, 2}},
+                    AssemblyCase{"cpu:x86-64-v3", "ymm", {6, 2}, true}, AssemblyCase{"cpu:x86-64-v3", "ymm", {4, 3}}));
 
 TEST_P(LlvmAssembly, KeepsTheAccumulatorsOfAProductInRegisters) {
   const Target target = parse_target(GetParam().target);
-  const ir::Kernel kernel = micro_kernel(target, GetParam().tile);
+  const ir::Kernel kernel = micro_kernel(target, GetParam().tile, GetParam().staged);
   const std::string assembly = emit_asm(std::span(&kernel, 1), target);
   const std::vector<std::string> loop = inner_loop(assembly);
   std::string text;

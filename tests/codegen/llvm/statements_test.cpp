@@ -379,6 +379,28 @@ TEST_P(LlvmStatements, DividesIndicesOfLanesBySharedNumbers) {
   }
 }
 
+// An index whose lanes stay within one row of the divisor: a quotient and a remainder that need no work on each lane.
+TEST_P(LlvmStatements, SplitsAlignedIndices) {
+  ir::Kernel k = kernel({Expr(5)});
+  const auto y = global_buffer("y", DType::i64);
+  k.params = {y};
+  const ir::VarRef i = ir::make_var("i");
+  const Expr flat = Expr(k.block[0]) * Expr(6 * lanes()) + Expr(i) + Expr(k.lane);
+  k.body =
+      make_stmt(ir::For{.var = i,
+                        .lo = 0,
+                        .hi = 6 * lanes(),
+                        .step = lanes(),
+                        .body = put(y, flat, ir::div(flat, 2 * lanes()) * Expr(1000) + ir::mod(flat, 2 * lanes()))});
+  std::vector<std::int64_t> out(static_cast<std::size_t>(30 * lanes()));
+  run(k, {out.data()}, {}, {5, 1, 1});
+  for (std::int64_t e = 0; e < 30 * lanes(); ++e) {
+    EXPECT_EQ(out[static_cast<std::size_t>(e)], e / (2 * lanes()) * 1000 + e % (2 * lanes()));
+  }
+  const std::string text = emit_llvm(std::span(&k, 1), target());
+  EXPECT_EQ(text.find("scatter"), std::string::npos) << text;
+}
+
 TEST_P(LlvmStatements, RunsEveryBlockOfAGridWithItsCoordinates) {
   ir::Kernel k = kernel({Expr(3), Expr(4), Expr(5)});
   const auto y = global_buffer("y", DType::i64);
