@@ -41,7 +41,7 @@ Expr Expander::rewrite_read(const Expr& e) {
 std::vector<Expr> Expander::placed(const Buffer& buffer, const std::vector<Expr>& index) {
   if (buffer.space == Space::fragment) return index;
   std::vector<Expr> result;
-  for (const Expr& i : index) result.push_back(rewrite(i));
+  for (const Expr& i : index) result.push_back(cast(DType::i64, rewrite(i)));
   return result;
 }
 

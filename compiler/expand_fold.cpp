@@ -97,7 +97,9 @@ Stmt Expander::expand(const Fold& fold) {
 
     std::vector<Stmt> body;
     // 1. Registers: the first one starts the state, which the others join.
-    const std::vector<Expr> identity = row(fold.reducer).identity(from[0]->dtype);
+    std::vector<DType> parts;
+    for (const BufferRef& part : from) parts.push_back(part->dtype);
+    const std::vector<Expr> identity = row(fold.reducer).identity(*accumulator_of(fold.reducer, parts));
     std::vector<Stmt> start;
     for (std::size_t p = 0; p < to.size(); ++p) start.push_back(assign(to[p], target, identity[p]));
     body.push_back(loop_over(kept, block(std::move(start)), false));

@@ -13,6 +13,21 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
+// The program without definitions that no output depends on.
+Program without_unused(const Program& program) {
+  std::set<const Tensor*> needed;
+  for (const Output& output : program.outputs) needed.insert(output.tensor.get());
+  Program result = program;
+  result.definitions.clear();
+  for (std::size_t d = program.definitions.size(); d-- > 0;) {
+    const Definition& definition = program.definitions[d];
+    if (!needed.contains(definition.tensor.get())) continue;
+    for (const TensorRef& read : tensors_read(definition.value)) needed.insert(read.get());
+    result.definitions.insert(result.definitions.begin(), definition);
+  }
+  return result;
+}
+
 class Partitioner {
  public:
   explicit Partitioner(const Program& program) : program_(program) {}
@@ -210,6 +225,9 @@ class Partitioner {
 
 }  // namespace
 
-Partition partition(const Program& canonical) { return Partitioner(canonical).run(); }
+Partition partition(const Program& canonical) {
+  const Program needed = without_unused(canonical);
+  return Partitioner(needed).run();
+}
 
 }  // namespace quern::compiler

@@ -1,5 +1,7 @@
 #include "ir/reducers.h"
 
+#include <algorithm>
+
 #include <array>
 #include <cmath>
 #include <limits>
@@ -151,6 +153,13 @@ const std::array<ReducerRow, kReducerCount> kTable = {{
 
 const ReducerRow& row(Reducer reducer) { return kTable[static_cast<std::size_t>(reducer)]; }
 std::span<const ReducerRow> reducers() { return kTable; }
+
+std::optional<DType> accumulator_of(Reducer reducer, std::span<const DType> state) {
+  for (const DType part : state) {
+    if (std::ranges::equal(row(reducer).state(part), state)) return part;
+  }
+  return std::nullopt;
+}
 
 std::optional<Reducer> parse_reducer(std::string_view name) {
   for (const ReducerRow& reducer : kTable) {

@@ -44,6 +44,8 @@ struct ReducerRow {
 
 const ReducerRow& row(Reducer reducer);
 std::span<const ReducerRow> reducers();
+// The accumulator dtype whose state has these parts, or nothing where there is none.
+std::optional<DType> accumulator_of(Reducer reducer, std::span<const DType> state);
 std::optional<Reducer> parse_reducer(std::string_view name);
 
 }  // namespace quern::ir

@@ -84,7 +84,7 @@ Expr Emitter::Scope::lower_guarded(const Expr& e, const Expr& where, const Expr&
   if (global && (!e->fill || equal(e->fill, otherwise))) {
     // One condition for both reasons not to read.
     std::vector<Expr> index;
-    for (const Expr& i : e->args) index.push_back(lower(i, axes_, false));
+    for (const Expr& i : e->args) index.push_back(cast(DType::i64, lower(i, axes_, false)));
     Expr condition = where;
     if (e->fill) condition = both(condition, inside(*e->tensor, index));
     return select(condition, read(emitter_.param(*e->tensor), std::move(index)), otherwise);
@@ -123,7 +123,7 @@ Expr Emitter::Scope::lower(const Expr& e, const Substitution& axes, bool guarded
 
 Expr Emitter::Scope::lower_read(const Expr& e, const Substitution& axes, bool guarded) {
   std::vector<Expr> index;
-  for (const Expr& i : e->args) index.push_back(lower(i, axes, guarded));
+  for (const Expr& i : e->args) index.push_back(cast(DType::i64, lower(i, axes, guarded)));
   const Expr fill = e->fill ? lower(e->fill, axes, true) : Expr();
   const Expr placed = read(e->tensor, index, fill);
   for (const auto& [staged, place] : emitter_.staged_) {

@@ -33,7 +33,7 @@ std::optional<std::int64_t> stride_along(const Expr& offset, const VarRef& var, 
 Expr flat_offset(const Expr& access) {
   const std::vector<Expr> strides = element_strides(*access->tensor);
   Expr offset = 0;
-  for (std::size_t d = 0; d < strides.size(); ++d) offset = offset + access->args[d] * strides[d];
+  for (std::size_t d = 0; d < strides.size(); ++d) offset = offset + cast(DType::i64, access->args[d]) * strides[d];
   return offset;
 }
 
