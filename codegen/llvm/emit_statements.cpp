@@ -11,6 +11,8 @@ using ir::Expr;
 
 namespace {
 
+constexpr int kMaskedVectorBytes = 64;  // vectors whose instructions take masks
+
 std::optional<std::int64_t> known(const Value& value) {
   const auto* number = value.is_uniform() ? llvm::dyn_cast<llvm::ConstantInt>(value.base) : nullptr;
   return number ? std::optional(number->getSExtValue()) : std::nullopt;
@@ -119,19 +121,34 @@ void KernelEmitter::emit_varying_loop(const ir::For& loop, const Value& lo, cons
   ir_.SetInsertPoint(after);
 }
 
-// The body for the lanes of `mask`, skipped when there are none.
+// The body for the lanes of `mask`, skipped when there are none. Masks are dear before AVX-512, and mostly full: there
+// an outermost mask gets a second body without one.
 void KernelEmitter::emit_masked(const ir::Stmt& body, llvm::Value* mask) {
   if (const auto* constant = llvm::dyn_cast<llvm::Constant>(mask); constant && constant->isNullValue()) return;
   const Guard outer = guard_;
-  llvm::BasicBlock* some = new_block("some");
   llvm::BasicBlock* after = new_block("join");
+  const auto emit_body = [&](const Guard& guard) {
+    guard_ = guard;
+    statement(body);
+    guard_ = outer;
+    ir_.CreateBr(after);
+  };
+  if (lanes_.vector_bytes() < kMaskedVectorBytes && !outer.mask && !in_full_body_ && !llvm::isa<llvm::Constant>(mask)) {
+    llvm::BasicBlock* all = new_block("all");
+    llvm::BasicBlock* part = new_block("part");
+    ir_.CreateCondBr(lanes_.any(ir_.CreateNot(mask)), part, all);
+    ir_.SetInsertPoint(all);
+    in_full_body_ = true;
+    emit_body(outer);
+    in_full_body_ = false;
+    part->moveAfter(ir_.GetInsertBlock());
+    ir_.SetInsertPoint(part);
+  }
+  llvm::BasicBlock* some = new_block("some");
   ir_.CreateCondBr(lanes_.any(mask), some, after);
   ir_.SetInsertPoint(some);
-  guard_ = {.mask = mask};
-  statement(body);
-  guard_ = outer;
-  ir_.CreateBr(after);
-  after->moveAfter(ir_.GetInsertBlock());
+  emit_body({.mask = mask});
+  after->moveAfter(&function_->back());
   ir_.SetInsertPoint(after);
 }
 

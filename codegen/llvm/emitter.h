@@ -116,6 +116,7 @@ class KernelEmitter {
   IrBuilder& ir_;
   llvm::Function* function_ = nullptr;
   Guard guard_;
+  bool in_full_body_ = false;  // in the body of a condition that all lanes meet
   std::unordered_map<const ir::Variable*, Value> variables_;
   std::unordered_map<const ir::Tensor*, llvm::Value*> buffers_;
   std::unordered_map<const ir::Tensor*, Scratch> scratch_;

@@ -57,7 +57,9 @@ Value Lanes::integer(DType dtype, std::int64_t value) {
 }
 
 std::int64_t Lanes::alignment_of(std::int64_t value) {
-  return value == 0 ? kLargestAlignment : std::min(value & -value, kLargestAlignment);
+  if (value == 0) return kLargestAlignment;
+  const auto bits = static_cast<std::uint64_t>(value);
+  return static_cast<std::int64_t>(std::min(bits & (~bits + 1), static_cast<std::uint64_t>(kLargestAlignment)));
 }
 
 llvm::Value* Lanes::splat(llvm::Value* scalar) { return ir_.CreateVectorSplat(static_cast<unsigned>(count_), scalar); }
