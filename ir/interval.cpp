@@ -124,9 +124,11 @@ Range Simplifier::range(const Polynomial& p, DType dtype) {
   Wide lo = p.constant, hi = p.constant, nominal_lo = p.constant, nominal_hi = p.constant;
   bool lo_known = true, hi_known = true;
   for (const Term& term : p.terms) {
-    Interval product{1, 1};
-    for (const Node* atom : pool_.atoms(term.monomial)) {
-      const Range r = range(pool_.expr(atom));
+    const Pool::Atoms& atoms = pool_.atoms(term.monomial);
+    const Range first = range(*atoms[0]);
+    Interval product{first.lo, first.hi};
+    for (std::size_t i = 1; i < atoms.size(); ++i) {
+      const Range r = range(*atoms[i]);
       product = multiply(product, {r.lo, r.hi});
     }
     if (term.coefficient < 0) std::swap(product.lo, product.hi);
@@ -149,6 +151,11 @@ Range Simplifier::range(const Polynomial& p, DType dtype) {
 Interval Simplifier::interval(const Polynomial& wide) {
   const Range r = range(wide, DType::i64);
   return r.exact ? Interval{r.lo, r.hi} : Interval{};
+}
+
+Range Simplifier::range(const Node& atom) {
+  if (const auto it = scope_->ranges.find(&atom); it != scope_->ranges.end()) return it->second;
+  return range(pool_.expr(&atom));
 }
 
 Range Simplifier::range(const Expr& e) {

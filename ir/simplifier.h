@@ -65,6 +65,7 @@ class Simplifier {
 
   // ir/interval.cpp
   Range range(const Expr& e);
+  Range range(const Node& atom);
   Range range(const Polynomial& p, DType dtype);  // of the sum in `dtype`
   Interval interval(const Polynomial& wide);
   std::int64_t divisor(const Expr& e);
