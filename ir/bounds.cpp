@@ -30,12 +30,22 @@ struct Ends {
   double lo, hi;
 };
 
-// An element as the accumulator takes it up; its value stays the reference's.
-Ends lifted(const BoundedArithmetic& arithmetic, const ReduceCode& reduce, const Bounded& element) {
+// An element as an accumulator takes it up: rounded to the accumulator's dtype, or as it is, where the reference keeps
+// it in double.
+struct Lifted {
+  double lo, hi;
+  double value;  // the reference's
+  bool sure;
+};
+
+Lifted lifted(const BoundedArithmetic& arithmetic, const ReduceCode& reduce, const Bounded& element) {
   const DType acc = reduce.accumulator;
-  if (acc == reduce.element) return {low(acc, element), high(acc, element)};
+  const double value = convert(DType::f64, reduce.element, element.value).real;
+  if (acc == reduce.element) return {low(acc, element), high(acc, element), value, element.sure};
   const Bounded cast = arithmetic.cast(acc, reduce.element, element);
-  return {low(acc, cast), high(acc, cast)};
+  const double lo = low(acc, cast), hi = high(acc, cast);
+  if (!is_float(acc) || std::isnan(value)) return {lo, hi, value, element.sure};
+  return {std::min(lo, value), std::max(hi, value), value, element.sure && lo == value && hi == value};
 }
 
 // --- Sums -----------------------------------------------------------------------------------------------------------
@@ -78,8 +88,8 @@ Bounded integer_sum(M& machine, const ReduceCode& reduce, DType dtype) {
     const Bounded element = machine.eval(reduce.argument);
     const Scalar term = convert(acc, reduce.element, element.value);
     if (point.holds) value = fit(acc, row(Op::add).reference(acc, std::array{value, term}));
-    const Ends ends = lifted(machine.arithmetic, reduce, element);
-    sum.sure = sum.sure && element.sure && point.certain;
+    const Lifted ends = lifted(machine.arithmetic, reduce, element);
+    sum.sure = sum.sure && ends.sure && point.certain;
     sum.lo += point.certain ? ends.lo : std::min(ends.lo, 0.0);
     sum.hi += point.certain ? ends.hi : std::max(ends.hi, 0.0);
   });
@@ -99,15 +109,15 @@ Bounded sum_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   Sum sum;
   machine.for_each(reduce, [&](Point point) {
     const Bounded element = machine.eval(reduce.argument);
-    const double term = convert(DType::f64, reduce.element, element.value).real;
+    Lifted ends = lifted(machine.arithmetic, reduce, element);
+    const double term = ends.value;
     if (point.holds) sum.value += term;
-    Ends ends = lifted(machine.arithmetic, reduce, element);
     if (product) {
       const double size = std::max(std::abs(ends.lo), std::abs(ends.hi));
       const double error = grade_error(machine, reduce.contract.grade, *product, size);
-      ends = {ends.lo - error, ends.hi + error};
+      ends.lo -= error;
+      ends.hi += error;
     }
-    ends = {std::min(ends.lo, term), std::max(ends.hi, term)};
     const double size = std::max(std::abs(ends.lo), std::abs(ends.hi));
     sum.lo += point.certain ? ends.lo : std::min(ends.lo, 0.0);
     sum.hi += point.certain ? ends.hi : std::max(ends.hi, 0.0);
@@ -150,9 +160,12 @@ Bounded product_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
     const Scalar factor = convert(wide, reduce.element, element.value);
     if (point.holds) value = fit(wide, row(Op::mul).reference(wide, std::array{value, factor}));
     const Bounded settled = machine.arithmetic.settled(reduce.element, element);
-    sure = sure && settled.sure && point.certain;
-    Ends ends = lifted(machine.arithmetic, reduce, settled);
-    if (!point.certain) ends = {std::min(ends.lo, 1.0), std::max(ends.hi, 1.0)};
+    Lifted ends = lifted(machine.arithmetic, reduce, settled);
+    sure = sure && ends.sure && point.certain;
+    if (!point.certain) {
+      ends.lo = std::min(ends.lo, 1.0);
+      ends.hi = std::max(ends.hi, 1.0);
+    }
     const double corners[] = {total.lo * ends.lo, total.lo * ends.hi, total.hi * ends.lo, total.hi * ends.hi};
     total = {*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4)};
     for (const double corner : corners) {
@@ -189,12 +202,12 @@ Bounded extreme_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
     const Bounded element = machine.arithmetic.settled(reduce.element, machine.eval(reduce.argument));
     const Scalar term = convert(wide, reduce.element, element.value);
     if (point.holds) value = fit(wide, combine.reference(wide, std::array{value, term}));
-    sure = sure && element.sure && point.certain;
+    const Lifted ends = lifted(machine.arithmetic, reduce, element);
+    sure = sure && ends.sure && point.certain;
     if (is_float(reduce.element) && element.sure && std::isnan(element.value.real)) {
       (point.certain ? sure_nan : unknown) = true;
       return;
     }
-    const Ends ends = lifted(machine.arithmetic, reduce, element);
     unknown = unknown || is_unknown(element);
     if (largest) {
       total.hi = std::max(total.hi, ends.hi);
@@ -241,9 +254,9 @@ Bounded position_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   bool sure = true, unknown = false;
   const Bounded result = fold(machine, reduce, [&](const Bounded& element, Point point) {
     const Bounded settled = machine.arithmetic.settled(reduce.element, element);
-    sure = sure && settled.sure && point.certain;
+    const Lifted ends = lifted(machine.arithmetic, reduce, settled);
+    sure = sure && ends.sure && point.certain;
     unknown = unknown || is_unknown(settled) || (is_float(reduce.element) && std::isnan(settled.value.real));
-    const Ends ends = lifted(machine.arithmetic, reduce, settled);
     const double best = largest ? ends.hi : -ends.lo, worst = largest ? ends.lo : -ends.hi;
     candidates.push_back({best, worst, machine.position(reduce)});
     if (point.certain) reached = std::max(reached, worst);
@@ -278,8 +291,8 @@ Bounded logsumexp_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   bool sure = true;
   const Bounded result = fold(machine, reduce, [&](const Bounded& element, Point point) {
     const Bounded settled = machine.arithmetic.settled(reduce.element, element);
-    const Ends ends = lifted(machine.arithmetic, reduce, settled);
-    sure = sure && settled.sure && point.certain;
+    const Lifted ends = lifted(machine.arithmetic, reduce, settled);
+    sure = sure && ends.sure && point.certain;
     if (point.certain) lo.add(ends.lo);
     hi.add(ends.hi);
     ++terms;
@@ -320,9 +333,9 @@ Bounded variance_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   bool certain = true, sure = true;
   const Bounded result = fold(machine, reduce, [&](const Bounded& element, Point point) {
     const Bounded settled = machine.arithmetic.settled(reduce.element, element);
-    const Ends ends = lifted(machine.arithmetic, reduce, settled);
+    const Lifted ends = lifted(machine.arithmetic, reduce, settled);
     certain = certain && point.certain;
-    sure = sure && settled.sure;
+    sure = sure && ends.sure;
     const double x = settled.value.real, width = std::max(ends.hi - x, x - ends.lo);
     magnitude = std::max({magnitude, std::abs(ends.lo), std::abs(ends.hi)});
     widths += width * width;

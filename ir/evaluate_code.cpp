@@ -120,11 +120,11 @@ class Compiler {
     instruction.count = static_cast<std::uint32_t>(operands.size());
     code_.operands.insert(code_.operands.end(), operands.begin(), operands.end());
     using enum Kind;
-    instruction.places = instruction.kind == constant || instruction.kind == index ||
-                         (instruction.kind != local && instruction.kind != read && instruction.kind != reduce &&
-                          instruction.kind != let && std::all_of(operands.begin(), operands.end(), [&](std::uint32_t i) {
-                            return code_.instructions[i].places;
-                          }));
+    const Kind kind = instruction.kind;
+    const bool depends = kind == local || kind == read || kind == reduce || kind == let;
+    instruction.places = !depends && !is_float(instruction.dtype) &&
+                         std::all_of(operands.begin(), operands.end(),
+                                     [&](std::uint32_t i) { return code_.instructions[i].places; });
     code_.instructions.push_back(instruction);
     return static_cast<std::uint32_t>(code_.instructions.size() - 1);
   }

@@ -33,7 +33,7 @@ struct Instruction {
   DType dtype{};
   DType from{};                 // call, cast: the operands'
   Op op{};                      // call
-  bool places = false;          // depends on nothing but axes and symbols
+  bool places = false;          // an integer or bool that depends on nothing but axes and symbols
   std::uint32_t args = 0;       // the first of `count` places in Code::operands
   std::uint32_t count = 0;
   std::uint32_t number = 0;     // index, local: the slot; read, reduce: the place in its list
