@@ -139,7 +139,10 @@ DType Expr::dtype() const {
 
 std::optional<std::int64_t> Expr::as_integer() const { return ir::as_integer(*expr_); }
 
-std::string Expr::text() const { return ir::to_string(*expr_); }
+std::string Expr::text() const {
+  ir::Names names;
+  return ir::to_string(*expr_, names, (*expr_)->dtype);
+}
 
 Read::Read(Expr read) : Expr(std::move(read)) {}
 
@@ -198,20 +201,20 @@ Expr sum(std::vector<Axis> axes, const Expr& e, const ReduceOptions& options) {
 }
 
 Expr call(std::string_view function, std::vector<Expr> operands) {
-  const std::optional<ir::Op> op = ir::parse_function(function);
-  if (!op) {
+  // Operators have names too here, where they have no notation.
+  const auto rows = ir::scalar_functions();
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.name == function; });
+  if (found == rows.end()) {
     std::string known;
-    for (const ir::ScalarFunction& row : ir::scalar_functions()) {
-      known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
-    }
+    for (const ir::ScalarFunction& row : rows) known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
     fail("unknown function '{}'; known: {}", function, known);
   }
-  const auto arity = static_cast<std::size_t>(ir::row(*op).arity);
+  const auto arity = static_cast<std::size_t>(found->arity);
   if (operands.size() != arity) {
     fail("{} takes {} operand{}, here {} {}", function, arity, arity == 1 ? "" : "s",
          operands.size() == 1 ? "is" : "are", operands.size());
   }
-  return call_op(*op, operands);
+  return call_op(found->op, operands);
 }
 
 Expr cast(DType dtype, const Expr& e) {

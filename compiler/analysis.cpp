@@ -72,8 +72,15 @@ class Matching {
 
   bool consistent() const { return consistent_; }
 
-  // Gives the axes without a place those of `space` that are still free, in order; false where the extents differ.
+  // Gives the axes without a place those of `space` that are still free, in order; false where an extent differs from
+  // its place's.
   bool complete(const std::vector<Axis>& space) {
+    for (const Axis& axis : axes_) {
+      for (const Axis& target : space) {
+        const auto it = place_.find(axis.var);
+        if (it != place_.end() && it->second == target.var && !same_extent(axis, target)) return false;
+      }
+    }
     std::vector<Axis> free;
     for (const Axis& axis : space) {
       const bool taken = std::any_of(place_.begin(), place_.end(), [&](const auto& p) { return p.second == axis.var; });

@@ -51,4 +51,30 @@ Layout wgmma_accumulator(std::int64_t columns) {
   return layout;
 }
 
+bool is_made_of(const Layout& fragment, const Layout& atom) {
+  const std::optional<Layout> block = untile(fragment, atom);
+  if (!block) return false;
+  const std::int64_t warps = span_of(atom, Place::warp), registers = span_of(atom, Place::reg);
+  for (const Mode& mode : block->modes) {
+    for (const Digit& digit : mode) {
+      if (digit.extent == 1) continue;
+      const bool fits = (digit.place == Place::warp && digit.stride % warps == 0) ||
+                        (digit.place == Place::reg && digit.stride % registers == 0);
+      if (!fits) return false;
+    }
+  }
+  return is_injective(fragment);
+}
+
+std::optional<std::int64_t> wgmma_columns(const Layout& accumulator, bool integer) {
+  if (accumulator.modes.size() != 2) return std::nullopt;
+  for (std::int64_t columns = 256; columns >= 8; columns -= 8) {
+    if (integer && columns > 32 && columns % 16 != 0) continue;
+    if (extent(accumulator.modes[1]) % columns == 0 && is_made_of(accumulator, wgmma_accumulator(columns))) {
+      return columns;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace quern::ir

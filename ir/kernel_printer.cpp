@@ -237,9 +237,11 @@ class KernelPrinter {
     line("}}");
   }
 
+  // Literals alone need the dtype stated.
   void print_node(const Let& node) {
-    const std::string value = text(node.value, node.var->dtype);
-    line("let {} = {}", variable(node.var), value);
+    const bool stated = node.var->dtype != DType::i64 && is_untyped(node.value);
+    const std::string value = text(node.value, stated ? node.var->dtype : DType::i64);
+    line("let {} = {}", stated ? variable(node.var) : names_.of(node.var), value);
   }
 
   static std::string hinted(CacheHint hint) {

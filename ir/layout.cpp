@@ -344,6 +344,17 @@ Layout tile(const Layout& tile, const Layout& block) {
   return result;
 }
 
+std::optional<Layout> untile(const Layout& layout, const Layout& tile) {
+  if (layout.modes.size() != tile.modes.size() || !(layout.swizzle == tile.swizzle)) return std::nullopt;
+  Layout block;
+  for (std::size_t m = 0; m < tile.modes.size(); ++m) {
+    const std::optional<Layout> split = divide(Layout{{layout.modes[m]}, {}}, 0, extent(tile.modes[m]));
+    if (!split || merged(split->modes[1]) != merged(tile.modes[m])) return std::nullopt;
+    block.modes.push_back(split->modes[0]);
+  }
+  return block;
+}
+
 std::optional<Layout> divide(const Layout& layout, int mode, std::int64_t extent) {
   ensure(mode >= 0 && mode < static_cast<int>(layout.modes.size()) && extent >= 1, "the mode to divide exists");
   Mode inner, outer;

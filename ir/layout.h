@@ -92,6 +92,8 @@ Layout project(const Layout& layout, std::span<const int> kept_modes);
 // Copies of `tile`: per mode, the digits of `block` (more significant) over those of `tile`. The strides of `block` count
 // copies: each is scaled by the step from one copy to the next in that place.
 Layout tile(const Layout& tile, const Layout& block);
+// The block whose copies of `tile` make up `layout`, strides as they stand in `layout`; nothing where it is not made so.
+std::optional<Layout> untile(const Layout& layout, const Layout& tile);
 // Splits a mode in two: at `mode` the coordinate / extent, behind it the coordinate % extent. Nothing where the digits
 // do not split there.
 std::optional<Layout> divide(const Layout& layout, int mode, std::int64_t extent);

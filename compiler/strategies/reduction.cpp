@@ -102,6 +102,10 @@ int widest_vector(const Program& program) {
   return static_cast<int>(std::min<std::int64_t>(8, kAccessBytes / bytes));
 }
 
+bool has_read(const Expr& e) {
+  return e->kind == ExprKind::read || std::any_of(e->args.begin(), e->args.end(), has_read);
+}
+
 bool has_passes(const Iteration& space) {
   const auto& members = space.reduction.members;
   return members.size() > 1 && std::any_of(members.begin(), members.end(), [](const auto& m) { return m.full; });
@@ -386,8 +390,10 @@ class Writer {
     for (const Reduction::Member& member : space_.reduction.members) {
       for (const Expr& r : reads_of(program_, member)) {
         const Expr placed = substitute(substitute(r, space_.place), at(0));
-        const bool full = uses(placed, r_);
-        if (!full || std::any_of(wanted.begin(), wanted.end(), [&](const Expr& w) { return equal(w, placed); })) continue;
+        // Only what is read at plain places: an index out of a tensor is read where it is used.
+        const bool plain = std::none_of(placed->args.begin(), placed->args.end(), has_read) &&
+                           (!placed->fill || !has_read(placed->fill));
+        if (!plain || !uses(placed, r_) || std::any_of(wanted.begin(), wanted.end(), [&](const Expr& w) { return equal(w, placed); })) continue;
         wanted.push_back(placed);
       }
     }
@@ -473,9 +479,14 @@ class Writer {
     body_.push_back(make_stmt(For{r0, 0, reduced_, step_ * unroll_, ForKind::rolled, block(std::move(outer))}));
   }
 
+  // Floats that a reducer picks rather than adds up stay as they are; the rest goes by the contract.
   static DType accumulator(const Reduction::Member& member) {
     const Expr& value = member.definition->value;
-    return value->reduce->contract.accumulator.value_or(value->args[0]->dtype);
+    const DType element = value->args[0]->dtype, acc = value->reduce->contract.accumulator.value_or(element);
+    const Reducer reducer = value->reduce->reducer;
+    const bool picks = reducer != Reducer::sum && reducer != Reducer::prod && reducer != Reducer::logsumexp &&
+                       reducer != Reducer::welford;
+    return picks && is_float(element) && is_float(acc) ? element : acc;
   }
 
   Stmt update(const Reduction::Member& member, const std::vector<BufferRef>& state, const Expr& r0) {

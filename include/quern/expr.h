@@ -32,6 +32,7 @@ class QUERN_API Expr {
   template <std::same_as<bool> T>
   Expr(T value) : Expr(boolean(value)) {}  // NOLINT
   template <std::integral T>
+    requires(!std::same_as<T, bool>)
   Expr(T value) : Expr(integer(static_cast<std::int64_t>(value))) {}  // NOLINT
   template <std::floating_point T>
   Expr(T value) : Expr(real(static_cast<double>(value))) {}  // NOLINT

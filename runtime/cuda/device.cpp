@@ -168,7 +168,7 @@ class CudaDevice final : public Device {
 
   void synchronize(void* stream) override {
     const CurrentContext context(gpu_);
-    check(driver().cuStreamSynchronize(static_cast<CUstream>(stream)), "waiting for " + info_.id);
+    check(driver().cuStreamSynchronize(static_cast<CUstream>(stream)), "waiting for the device");
   }
 
   std::vector<double> measure(const std::function<void(void* stream)>& work, int warmup, int samples,

@@ -41,7 +41,7 @@ namespace quern::runtime::cuda {
   X(cuStreamIsCapturing)                         \
   X(cuStreamBeginCapture)                        \
   X(cuStreamEndCapture)                          \
-  X(cuGraphInstantiate)                          \
+  X(cuGraphInstantiateWithFlags)                 \
   X(cuGraphLaunch)                               \
   X(cuGraphExecDestroy)                          \
   X(cuGraphDestroy)                              \

@@ -76,24 +76,19 @@ KernelLaunch::KernelLaunch(const Gpu& gpu, const Launch& launch, CUkernel kernel
 }
 
 void KernelLaunch::check_parameters() const {
-  const auto& parameters = launch_.parameters;
   std::size_t end = 0;
-  std::size_t in_kernel = 0, offset = 0, size = 0;
-  while (driver().cuKernelGetParamInfo(kernel_, in_kernel, &offset, &size) == CUDA_SUCCESS) {
-    if (in_kernel < parameters.size() && layout(parameters[in_kernel]).size != size) {
-      throw InternalError(fmt::format("parameter {} of kernel '{}' has {} bytes, its plan passes {}", in_kernel,
-                                      launch_.kernel, size, layout(parameters[in_kernel]).size));
+  for (std::size_t i = 0; i < launch_.parameters.size(); ++i) {
+    const Layout ours = layout(launch_.parameters[i]);
+    std::size_t offset = 0, size = 0;
+    if (driver().cuKernelGetParamInfo(kernel_, i, &offset, &size) != CUDA_SUCCESS || size != ours.size) {
+      throw InternalError(fmt::format("parameter {} of kernel '{}' has {} bytes (0: there is none), its plan passes {}",
+                                      i, launch_.kernel, size, ours.size));
     }
-    ++in_kernel;
+    end = place(end, ours) + ours.size;
   }
-  if (in_kernel != parameters.size()) {
-    throw InternalError(fmt::format("kernel '{}' takes {} parameters, its plan passes {}", launch_.kernel, in_kernel,
-                                    parameters.size()));
-  }
-  for (const PlanParameter& p : parameters) end = place(end, layout(p)) + layout(p).size;
-  if (parameters.size() > kMaxParameters || end > kMaxParameterBytes) {
+  if (launch_.parameters.size() > kMaxParameters || end > kMaxParameterBytes) {
     throw InternalError(fmt::format("kernel '{}' takes {} parameters of {} bytes, at most {} of {}", launch_.kernel,
-                                    parameters.size(), end, kMaxParameters, kMaxParameterBytes));
+                                    launch_.parameters.size(), end, kMaxParameters, kMaxParameterBytes));
   }
 }
 

@@ -89,6 +89,23 @@ TEST(FragmentLayouts, MmaAccumulator) {
   }
 }
 
+TEST(FragmentLayouts, WidestInstructionOfAnAccumulator) {
+  const auto columns = [](std::int64_t n, std::string_view block, bool integer = false) {
+    return wgmma_columns(tile(wgmma_accumulator(n), parse_layout(block)), integer);
+  };
+  EXPECT_EQ(columns(256, "[2:warp*1, 1]"), 256);
+  EXPECT_EQ(columns(256, "[1, 2:reg*1]"), 256);
+  EXPECT_EQ(columns(160, "[1, 2:warp*1]"), 160);
+  EXPECT_EQ(columns(160, "[2:reg*1, 1]"), 160);
+  EXPECT_EQ(columns(112, "[1, 3:reg*1]"), 168);  // 336 columns
+  EXPECT_EQ(columns(40, "[1, 1]"), 40);
+  EXPECT_EQ(columns(40, "[1, 1]", true), 8);
+  EXPECT_EQ(wgmma_columns(parse_layout("[(8:lane*4, 2:reg*2, 4:warp*1), (2:reg*1, 4:lane*1, 2:reg*8)]")), std::nullopt);
+  EXPECT_EQ(wgmma_columns(tile(mma_sync_c(), parse_layout("[4:reg*1, 8:reg*4]"))), std::nullopt);
+  EXPECT_TRUE(is_made_of(tile(mma_sync_c(), parse_layout("[(4:reg*1, 2:warp*1), (8:reg*4, 2:warp*2)]")), mma_sync_c()));
+  EXPECT_FALSE(is_made_of(wgmma_a(2), mma_sync_c()));
+}
+
 // The accumulator of one product is operand A of the next, as attention uses it: no element changes its thread.
 TEST(FragmentLayouts, AccumulatorColumnsAreOperandA) {
   const Layout repeated = tile(wgmma_a(2), Layout{{{}, {{4, Place::reg, 1}}}, {}});

@@ -293,6 +293,8 @@ TEST(Layout, TileRepeatsItsTile) {
     EXPECT_EQ(apply(tiled, Place::lane, c), apply(atom, Place::lane, inner));
     EXPECT_EQ(apply(tiled, Place::warp, c), apply(block, Place::warp, outer));
   }
+  EXPECT_EQ(to_string(untile(tiled, atom).value()), "[(2:warp*1, 3:reg*8), 2:reg*4]");
+  EXPECT_FALSE(untile(tiled, parse_layout("[(8:lane*4, 2:reg*1), (2:reg*1, 4:lane*1)]")));
   EXPECT_EQ(to_string(tile(parse_layout("[8:lane*4]"), parse_layout("[2:lane*1]"))), "[(8:lane*4, 2:lane*32)]");
 }
 

@@ -108,14 +108,26 @@ Plan workspace_plan(bool is_const) {
   return plan;
 }
 
+// Makes the primary context current, as a program does that calls the driver itself.
+class PrimaryContext {
+ public:
+  PrimaryContext() {
+    CUcontext context = nullptr;
+    EXPECT_EQ(cuda::driver().cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+    EXPECT_EQ(cuda::driver().cuCtxPushCurrent(context), CUDA_SUCCESS);
+  }
+  PrimaryContext(const PrimaryContext&) = delete;
+  PrimaryContext& operator=(const PrimaryContext&) = delete;
+  ~PrimaryContext() {
+    CUcontext popped = nullptr;
+    cuda::driver().cuCtxPopCurrent(&popped);
+  }
+};
+
 std::size_t free_bytes() {
-  const auto& d = cuda::driver();
-  CUcontext context = nullptr;
+  const PrimaryContext context;
   std::size_t free = 0, total = 0;
-  EXPECT_EQ(d.cuDevicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
-  EXPECT_EQ(d.cuCtxPushCurrent(context), CUDA_SUCCESS);
-  EXPECT_EQ(d.cuMemGetInfo(&free, &total), CUDA_SUCCESS);
-  EXPECT_EQ(d.cuCtxPopCurrent(&context), CUDA_SUCCESS);
+  EXPECT_EQ(cuda::driver().cuMemGetInfo(&free, &total), CUDA_SUCCESS);
   return free;
 }
 
@@ -138,15 +150,10 @@ class BareKernel {
   BareKernel(const char* name, const std::string& source, const std::string& arch) {
     const auto& d = cuda::driver();
     cubin_ = cuda::Nvrtc::get().compile(source, "bare.cu", arch).cubin;
-    EXPECT_EQ(d.cuDevicePrimaryCtxRetain(&context_, 0), CUDA_SUCCESS);
-    EXPECT_EQ(d.cuCtxPushCurrent(context_), CUDA_SUCCESS);
     EXPECT_EQ(d.cuLibraryLoadData(&library_, cubin_.data(), nullptr, nullptr, 0, nullptr, nullptr, 0), CUDA_SUCCESS);
     EXPECT_EQ(d.cuLibraryGetKernel(&kernel_, library_, name), CUDA_SUCCESS);
   }
-  ~BareKernel() {
-    cuda::driver().cuLibraryUnload(library_);
-    cuda::driver().cuCtxPopCurrent(&context_);
-  }
+  ~BareKernel() { cuda::driver().cuLibraryUnload(library_); }
 
   void launch(void** parameters, void* stream) const {
     CUlaunchConfig config{};
@@ -158,8 +165,8 @@ class BareKernel {
   }
 
  private:
+  PrimaryContext context_;
   std::vector<std::byte> cubin_;
-  CUcontext context_ = nullptr;
   CUlibrary library_ = nullptr;
   CUkernel kernel_ = nullptr;
 };
@@ -247,6 +254,7 @@ TEST_F(GpuLaunch, TheCallersWorkspaceIsUsed) {
   const Buffer a = upload({1, 2, 3}), b = upload({0, 0, 0}), c(device(), 12), workspace(device(), 256);
   const std::array arguments = {a.data(), b.data(), c.data()};
   const std::array<std::int64_t, 1> symbols = {3};
+  device().fill(workspace.data(), 0, workspace.size(), nullptr);
   program->launch(arguments, symbols, nullptr, workspace.data());
   EXPECT_EQ(download(c), (std::vector<float>{2, 4, 6}));
   EXPECT_EQ(download(workspace)[2], 6);
@@ -254,6 +262,7 @@ TEST_F(GpuLaunch, TheCallersWorkspaceIsUsed) {
 
 TEST_F(GpuLaunch, APreparedProgramCanBeCaptured) {
   const auto& d = cuda::driver();
+  const PrimaryContext context;
   const auto program = load(workspace_plan(true), kSource);
   const Buffer a = upload({1, 2, 3}), b = upload({10, 10, 10}), c = upload({0, 0, 0});
   const std::array arguments = {a.data(), b.data(), c.data()};
@@ -280,7 +289,7 @@ TEST_F(GpuLaunch, APreparedProgramCanBeCaptured) {
   EXPECT_EQ(download(c), (std::vector<float>{0, 0, 0})) << "captured, not run";
 
   CUgraphExec executable = nullptr;
-  ASSERT_EQ(d.cuGraphInstantiate(&executable, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(d.cuGraphInstantiateWithFlags(&executable, graph, 0), CUDA_SUCCESS);
   ASSERT_EQ(d.cuGraphLaunch(executable, on), CUDA_SUCCESS);
   stream.synchronize();
   EXPECT_EQ(download(c), (std::vector<float>{12, 14, 16}));
@@ -350,9 +359,9 @@ TEST_F(GpuLaunch, ABinaryForAnotherTargetIsRefused) {
 }
 
 TEST_F(GpuLaunch, APlanThatDoesNotFitItsKernelIsOurFault) {
-  Plan fewer = add_plan();
-  std::get<Launch>(fewer.variants[1].steps[0].action).parameters.pop_back();
-  EXPECT_THROW(load(fewer, kSource), InternalError);
+  Plan more = add_plan();
+  std::get<Launch>(more.variants[1].steps[0].action).parameters.push_back(ScalarParameter{});
+  EXPECT_THROW(load(more, kSource), InternalError);
   Plan wider = add_plan();
   std::get<Launch>(wider.variants[1].steps[0].action).parameters[3] = ScalarParameter{ScalarParameter::Type::i64, n};
   EXPECT_THROW(load(wider, kSource), InternalError);

@@ -1,6 +1,9 @@
 // Tensor maps and clusters on GPUs that have them.
 
 #include <array>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/runtime/gpu/gpu_fixture.h"
 
@@ -89,6 +92,32 @@ TEST_F(GpuTensorMap, LoadsBoxesAndFillsBeyondTheEdges) {
       }
     }
   }
+}
+
+TEST_F(GpuTensorMap, ThreadsFindTheirOwnMaps) {
+  const auto program = load(tile_plan(), kSource);
+  const auto work = [&](int thread) {
+    // More tensors than maps are remembered, so that entries change under the readers' eyes.
+    constexpr int kTensors = 12;
+    const Stream stream(device());
+    const Buffer y(device(), 512 * 4);
+    std::vector<Buffer> tensors;
+    for (int i = 0; i < kTensors; ++i) {
+      tensors.push_back(upload(counting(10 * 64, static_cast<float>(10000 * (thread * kTensors + i)))));
+    }
+    const std::array<std::int64_t, 2> symbols = {10, 64};
+    for (int i = 0; i < 300; ++i) {
+      const Buffer& x = tensors[static_cast<std::size_t>(i * 7 % kTensors)];
+      const std::array arguments = {x.data(), y.data()};
+      for (int again = 0; again < 3; ++again) program->launch(arguments, symbols, stream.get(), nullptr);
+      float first = 0;
+      device().download(&first, y.data(), sizeof first, stream.get());
+      ASSERT_EQ(first, static_cast<float>(10000 * (thread * kTensors + i * 7 % kTensors) + 2 * 64)) << i;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) threads.emplace_back(work, t);
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(GpuTensorMap, WhatTheHardwareCannotDoIsOurFault) {
