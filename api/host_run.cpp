@@ -1,0 +1,146 @@
+// Running a compiled program on host arrays.
+
+#include <algorithm>
+
+#include "api/host.h"
+#include "base/error.h"
+#include "quern/host.h"
+
+namespace quern {
+namespace {
+
+std::size_t bytes_of(const HostArray& array) { return array.data.size(); }
+
+// Elements from a tensor's pointer to its lowest and past its highest one.
+struct Reach {
+  std::int64_t below = 0;
+  std::int64_t above = 0;
+};
+
+Reach reach_of(const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& strides) {
+  Reach reach{0, 1};
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    if (shape[d] == 0) return {};
+    const std::int64_t span = (shape[d] - 1) * strides[d];
+    (span < 0 ? reach.below : reach.above) += span < 0 ? -span : span;
+  }
+  return reach;
+}
+
+// One argument on the device, laid out as the program says.
+class DeviceArgument {
+ public:
+  DeviceArgument(const Device& device, const ir::Tensor& tensor, const api::SymbolValues& symbols)
+      : dtype_(tensor.dtype), shape_(symbols.shape(tensor)), buffer_(device, 0) {
+    for (const ir::Expr& stride : ir::element_strides(tensor)) strides_.push_back(symbols.value(stride));
+    reach_ = reach_of(shape_, strides_);
+    const auto bytes = static_cast<std::size_t>((reach_.below + reach_.above) * element_bytes());
+    dense_ = tensor.strides.empty();
+    if (!dense_) image_.resize(bytes);
+    buffer_ = DeviceBuffer(device, bytes);
+  }
+
+  void upload(const Device& device, const HostArray& array) {
+    if (dense_) {
+      device.upload(buffer_.data(), array.data.data(), bytes_of(array));
+      return;
+    }
+    each([&](std::size_t dense, std::size_t strided) { copy(&image_[strided], &array.data[dense]); });
+    device.upload(buffer_.data(), image_.data(), image_.size());
+  }
+
+  HostArray download(const Device& device) {
+    HostArray array(dtype_, shape_);
+    if (dense_) {
+      device.download(array.data.data(), buffer_.data(), bytes_of(array));
+      return array;
+    }
+    device.download(image_.data(), buffer_.data(), image_.size());
+    each([&](std::size_t dense, std::size_t strided) { copy(&array.data[dense], &image_[strided]); });
+    return array;
+  }
+
+  // Outputs are poisoned, so that what a kernel leaves out shows.
+  void poison(const Device& device) const { device.fill(buffer_.data(), 0xff, buffer_.size()); }
+
+  void* pointer() const { return static_cast<std::byte*>(buffer_.data()) + reach_.below * element_bytes(); }
+
+ private:
+  std::int64_t element_bytes() const { return byte_size(dtype_); }
+  void copy(std::byte* to, const std::byte* from) const { std::copy_n(from, element_bytes(), to); }
+
+  // Calls `function` with the byte offsets of each element in a dense array and in the device's image.
+  template <typename F>
+  void each(const F& function) const {
+    std::vector<std::int64_t> at(shape_.size(), 0);
+    const auto bytes = static_cast<std::size_t>(element_bytes());
+    std::int64_t count = 1;
+    for (const std::int64_t size : shape_) count *= size;
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::int64_t place = reach_.below;
+      for (std::size_t d = 0; d < at.size(); ++d) place += at[d] * strides_[d];
+      function(static_cast<std::size_t>(i) * bytes, static_cast<std::size_t>(place) * bytes);
+      for (std::size_t d = at.size(); d-- > 0 && ++at[d] == shape_[d];) at[d] = 0;
+    }
+  }
+
+  DType dtype_;
+  std::vector<std::int64_t> shape_;
+  std::vector<std::int64_t> strides_;
+  Reach reach_;
+  bool dense_ = true;
+  std::vector<std::byte> image_;  // on the host, of what is not dense
+  DeviceBuffer buffer_;
+};
+
+double median(std::vector<double> samples) {
+  if (samples.empty()) return 0;
+  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
+  std::nth_element(samples.begin(), middle, samples.end());
+  return *middle;
+}
+
+}  // namespace
+
+RunReport run_host(const Executable& executable, std::span<const HostArray> inputs, const Sizes& sizes,
+                   const RunOptions& options) {
+  const std::optional<Device> device = executable.device();
+  if (!device) fail("{} is compiled for {} without a device", executable.program().name(), executable.target());
+  const ir::Program& program = executable.program().ir();
+  const Sizes all = infer_sizes(executable.program(), inputs, sizes);
+  const api::SymbolValues symbols(program, all);
+
+  std::vector<DeviceArgument> arguments;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    arguments.emplace_back(*device, *program.inputs[i], symbols);
+    arguments.back().upload(*device, inputs[i]);
+  }
+  for (const ir::Output& output : program.outputs) {
+    arguments.emplace_back(*device, *output.tensor, symbols);
+    if (!output.updates) {
+      arguments.back().poison(*device);
+      continue;
+    }
+    const auto updated = std::find(program.inputs.begin(), program.inputs.end(), output.updates);
+    arguments.back().upload(*device, inputs[static_cast<std::size_t>(updated - program.inputs.begin())]);
+  }
+  std::vector<void*> pointers;
+  for (const DeviceArgument& argument : arguments) pointers.push_back(argument.pointer());
+
+  const DeviceBuffer workspace(*device, executable.workspace_bytes(symbols.values()));
+  const auto launch = [&](void* stream) { executable.launch(pointers, symbols.values(), stream, workspace.data()); };
+  launch(nullptr);
+  device->synchronize();
+
+  RunReport report;
+  for (std::size_t i = 0; i < program.outputs.size(); ++i) {
+    report.outputs.push_back(arguments[inputs.size() + i].download(*device));
+  }
+  if (options.check) report.checks = check_outputs(executable.program(), all, inputs, report.outputs, options.seed);
+  if (options.samples > 0) report.samples = device->measure(launch, options.warmup, options.samples);
+  report.seconds = median(report.samples);
+  report.report = executable.report(all);
+  return report;
+}
+
+}  // namespace quern

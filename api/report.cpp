@@ -1,0 +1,122 @@
+// What a compiled program is and costs.
+
+#include <algorithm>
+
+#include "api/cost.h"
+#include "api/executable.h"
+#include "base/error.h"
+#include "compiler/analysis.h"
+#include "ir/printer.h"
+
+namespace quern::api {
+namespace {
+
+std::string text_of(const ir::Axis& axis) {
+  ir::Names names;
+  return fmt::format("{} ({})", axis.var->name, ir::to_string(axis.hi, names, DType::i64));
+}
+
+void add_role(std::vector<std::string>& roles, std::string_view role, const std::vector<ir::Axis>& axes) {
+  if (axes.empty()) return;
+  std::string text = fmt::format("{}: ", role);
+  for (std::size_t i = 0; i < axes.size(); ++i) text += (i == 0 ? "" : ", ") + text_of(axes[i]);
+  roles.push_back(std::move(text));
+}
+
+std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view strategy) {
+  std::vector<std::string> roles;
+  if (strategy == "contraction") {
+    if (const auto contraction = compiler::analyze_contraction(kernel)) {
+      add_role(roles, "batch", contraction->batch);
+      add_role(roles, "m", contraction->m);
+      add_role(roles, "n", contraction->n);
+      add_role(roles, "k", contraction->k);
+    }
+  } else if (strategy == "reduction") {
+    if (const auto reduction = compiler::analyze_reduction(kernel)) {
+      add_role(roles, "kept", reduction->kept);
+      add_role(roles, "reduced", reduction->reduced);
+    }
+  } else if (const auto pointwise = compiler::analyze_pointwise(kernel)) {
+    add_role(roles, "points", pointwise->axes);
+  }
+  return roles;
+}
+
+// Whether every symbol has a size.
+bool complete(const ir::Program& program, const Sizes& sizes) {
+  return std::all_of(program.symbols.begin(), program.symbols.end(),
+                     [&](const ir::VarRef& symbol) { return sizes.count(symbol->name) > 0; });
+}
+
+void count(KernelReport& report, const ir::Program& kernel, const Target& target, const Sizes& sizes) {
+  const SymbolValues symbols(kernel, sizes);
+  report.bytes_read = bytes_read(kernel, symbols);
+  report.bytes_written = bytes_written(kernel, symbols);
+  report.operations = operation_count(kernel, symbols);
+  const double moving = (report.bytes_read + report.bytes_written) / target.peak.bandwidth;
+  const double computing = report.operations / arithmetic_rate(kernel, target);
+  report.roofline_seconds = std::max(moving, computing);
+  report.bound = moving >= computing ? "memory" : "arithmetic";
+}
+
+std::string text_of(const Variant& variant, const Plan& plan) {
+  std::string text = variant.name;
+  for (std::size_t i = 0; i < variant.guards.size(); ++i) {
+    text += (i == 0 ? ": " : ", ") + to_text(variant.guards[i], plan);
+  }
+  return text;
+}
+
+// A split kernel's second part is its strategy's own choice.
+std::vector<std::string> origins_of_parts(const Compiled& compiled, const Scheduled& scheduled) {
+  std::vector<std::string> origins;
+  for (std::size_t i = 0; i < scheduled.parts.size(); ++i) {
+    origins.push_back(compiled.origins.at(i));
+    if (scheduled.parts[i] > 1) origins.emplace_back("default");
+  }
+  return origins;
+}
+
+}  // namespace
+
+Report report(const Compiled& compiled, const Sizes& sizes) {
+  Report result{.compile_seconds = compiled.times.own,
+                .backend_seconds = compiled.times.backend,
+                .from_store = compiled.from_store};
+  const ir::Program& program = compiled.program.ir();
+  const bool counts = complete(program, sizes);
+  const Scheduled scheduled = schedule_program(compiled.program, compiled.target, compiled.schedule);
+  const std::vector<std::string> origins = origins_of_parts(compiled, scheduled);
+  double computing = 0;
+  for (std::size_t k = 0; k < scheduled.program.kernels.size(); ++k) {
+    const auto& [part, strategy, schedule] = scheduled.program.kernels[k];
+    KernelReport kernel{.name = fmt::format("{}_{}", part.name, k),
+                        .program = ir::to_string(part),
+                        .strategy = std::string(strategy->fields.strategy),
+                        .schedule = compiler::to_string(schedule, strategy->fields),
+                        .origin = origins.at(k),
+                        .axes = roles_of(part, strategy->fields.strategy)};
+    // Of the first variant, the one that serves aligned calls.
+    for (const pipeline::Resources& resources : compiled.resources) {
+      if (resources.kernel != kernel.name + "_0") continue;
+      kernel.registers = resources.registers;
+      kernel.spill_bytes = resources.spill_bytes;
+      kernel.shared_bytes = resources.shared_bytes;
+    }
+    if (counts) {
+      count(kernel, part, compiled.target, sizes);
+      computing += kernel.operations / arithmetic_rate(part, compiled.target);
+    }
+    result.kernels.push_back(std::move(kernel));
+  }
+  for (const Variant& variant : compiled.plan.variants) result.variants.push_back(text_of(variant, compiled.plan));
+  if (!counts) return result;
+  const SymbolValues symbols(program, sizes);
+  result.bytes = bytes_read(program, symbols) + bytes_written(program, symbols);
+  result.operations = operation_count(program, symbols);
+  result.roofline_seconds = std::max(result.bytes / compiled.target.peak.bandwidth, computing);
+  return result;
+}
+
+}  // namespace quern::api
