@@ -1,0 +1,147 @@
+#include "cli/arguments.h"
+
+#include <charconv>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include <fmt/format.h>
+
+namespace quern::cli {
+namespace {
+
+std::string trimmed(std::string_view text) {
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  return std::string(text);
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::stringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(trimmed(part));
+  return parts;
+}
+
+std::string read_stream(std::istream& in) { return {std::istreambuf_iterator<char>(in), {}}; }
+
+Policy parse_policy(const std::string& name) {
+  if (name == "frozen") return Policy::frozen;
+  if (name == "tune") return Policy::tune;
+  if (name == "nearest") return Policy::nearest;
+  throw Error(fmt::format("--policy is frozen, nearest or tune, not '{}'", name));
+}
+
+}  // namespace
+
+void add_program(CLI::App& command, ProgramArguments& arguments) {
+  command.add_option("PROGRAM", arguments.program, "a file, '-' for standard input, or a builder call (quern help builders)");
+  command.add_option("-D,--size", arguments.sizes, "values of symbols: m=4096,k=64")->take_all();
+}
+
+void add_common(CLI::App& command, CommonArguments& arguments) {
+  command.add_flag("--json", arguments.json, "print one JSON document instead of text");
+  command.add_option("--device", arguments.device, "cuda, cuda:INDEX or cpu; the best one present where left out");
+  command.add_option("--store", arguments.store, "path of the tuning store (else QUERN_STORE, else the user's cache)");
+  command.add_flag("--no-store", arguments.no_store, "neither read nor write the tuning store");
+  command.add_option("--schedule", arguments.schedule, "schedules of all kernels, separated by ';'");
+  command.add_option("--policy", arguments.policy, "frozen, nearest (default) or tune");
+  command.add_option("--nvrtc", arguments.nvrtc, "path of the NVRTC library");
+  command.add_option("--threads", arguments.threads, "most CPU threads to run on; 0: all");
+}
+
+Program load_program(const std::string& text) {
+  if (text.empty()) throw Error("no program given: name a file, '-' or a builder call such as \"softmax(m=1024, n=1024)\"");
+  if (text == "-") return Program::parse(read_stream(std::cin));
+  if (!std::filesystem::exists(text) && text.find('(') != std::string::npos) return Program::parse(text);
+  std::ifstream file(text, std::ios::binary);
+  if (!file || std::filesystem::is_directory(text)) {
+    throw Error(fmt::format("cannot read the program '{}': there is no such file; a builder call has parentheses", text));
+  }
+  return Program::parse(read_stream(file));
+}
+
+Sizes parse_sizes(const std::vector<std::string>& texts) {
+  Sizes sizes;
+  for (const std::string& text : texts) {
+    for (const std::string& part : split(text, ',')) {
+      const std::size_t equals = part.find('=');
+      const std::string name = trimmed(part.substr(0, equals));
+      const std::string digits = equals == std::string::npos ? "" : trimmed(part.substr(equals + 1));
+      std::int64_t value = 0;
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+      if (name.empty() || digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
+        throw Error(fmt::format("'{}' is no NAME=NUMBER; write sizes as -D m=4096,k=64", part));
+      }
+      sizes[name] = value;
+    }
+  }
+  return sizes;
+}
+
+Options options_of(const CommonArguments& common, const Sizes& sizes) {
+  Options options;
+  options.device = common.device;
+  options.store = common.store;
+  options.use_store = !common.no_store;
+  options.schedule = common.schedule;
+  options.policy = parse_policy(common.policy);
+  options.sizes = sizes;
+  options.nvrtc = common.nvrtc;
+  set_cpu_threads(common.threads);
+  return options;
+}
+
+double parse_budget(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(end, text.data() + text.size());
+  const double scale = unit == "ms" ? 1e-3 : unit == "m" ? 60 : unit == "s" || unit.empty() ? 1 : -1;
+  if (error != std::errc() || scale < 0 || value < 0) {
+    throw Error(fmt::format("--budget is a time such as 30s, 2m or 500ms, not '{}'", text));
+  }
+  return value * scale;
+}
+
+std::vector<Workload> load_workloads(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw Error(fmt::format("cannot read the workloads '{}'", path));
+  std::vector<Workload> workloads;
+  int number = 0;
+  for (std::string line; std::getline(file, line);) {
+    ++number;
+    line = trimmed(line);
+    if (line.empty() || line.front() == '#') continue;
+    const std::vector<std::string> parts = split(line, '|');
+    if (parts.size() < 2 || parts.size() > 3) {
+      throw Error(fmt::format("{}:{}: a workload is NAME | PROGRAM or NAME | PROGRAM | SIZES", path, number));
+    }
+    const Sizes sizes = parts.size() == 3 ? parse_sizes({parts[2]}) : Sizes{};
+    workloads.push_back({parts[0], load_program(parts[1]).bind(sizes), {}});
+  }
+  if (workloads.empty()) throw Error(fmt::format("the workloads '{}' hold no workload", path));
+  return workloads;
+}
+
+Workload one_workload(const ProgramArguments& arguments) {
+  const Program program = load_program(arguments.program).bind(parse_sizes(arguments.sizes));
+  return {program.name(), program, {}};
+}
+
+std::atomic<bool>& interrupted() {
+  static std::atomic<bool> flag = false;
+  return flag;
+}
+
+void catch_interrupts() {
+  // The second Ctrl-C ends the process at once.
+  std::signal(SIGINT, [](int) {
+    interrupted() = true;
+    std::signal(SIGINT, SIG_DFL);
+  });
+}
+
+}  // namespace quern::cli

@@ -1,0 +1,64 @@
+#pragma once
+// What the commands share on the command line: the program, its sizes, the device, the store, and how results print.
+
+#include <atomic>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "quern/quern.h"
+
+namespace quern::cli {
+
+using Json = nlohmann::ordered_json;
+
+// Options of every command that takes a program.
+struct ProgramArguments {
+  std::string program;             // a file, "-", or a builder call
+  std::vector<std::string> sizes;  // "m=4096,k=64"
+};
+
+struct CommonArguments {
+  bool json = false;
+  std::string device;
+  std::string store;
+  bool no_store = false;
+  std::string schedule;
+  std::string policy = "nearest";
+  std::string nvrtc;
+  int threads = 0;
+};
+
+void add_program(CLI::App& command, ProgramArguments& arguments);
+void add_common(CLI::App& command, CommonArguments& arguments);
+
+// The program of `text`: a builder call (it has parentheses and is no file), standard input, or a file's contents.
+// Throws Error where the file cannot be read or is no text.
+Program load_program(const std::string& text);
+
+// "m=4096,k=64" as sizes. Throws Error naming the part that is no NAME=NUMBER.
+Sizes parse_sizes(const std::vector<std::string>& texts);
+
+Options options_of(const CommonArguments& common, const Sizes& sizes);
+
+// "30s", "2m", "500ms", "10" (seconds).
+double parse_budget(const std::string& text);
+
+// One line of a workloads file: NAME | PROGRAM [| SIZES]; empty lines and those that begin with # are left out.
+struct Workload {
+  std::string name;
+  Program program;
+  Sizes sizes;
+};
+std::vector<Workload> load_workloads(const std::string& path);
+// The one program of the arguments as a workload, its sizes bound.
+Workload one_workload(const ProgramArguments& arguments);
+
+// Set by Ctrl-C; what runs looks at it between steps.
+std::atomic<bool>& interrupted();
+void catch_interrupts();
+
+}  // namespace quern::cli

@@ -1,0 +1,52 @@
+// The command `quern`. Exit codes: 0 fine, 1 a check failed, 2 the user's mistake, 3 a fault of Quern.
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "quern/quern.h"
+
+namespace {
+
+int guarded(CLI::App& app, int argc, char** argv, const int& code) {
+  try {
+    app.parse(argc, argv);
+    return code;
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  } catch (const quern::Error& e) {
+    fmt::print(stderr, "quern: {}\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "quern: internal error: {}\nPlease report it with the command line and the program.\n", e.what());
+    return 3;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  quern::set_log_callback([](quern::LogLevel level, std::string_view message) {
+    if (level == quern::LogLevel::warning) fmt::print(stderr, "quern: warning: {}\n", message);
+  });
+  quern::cli::catch_interrupts();
+  int code = 0;
+  CLI::App app("Tensor expressions to tuned GPU and CPU kernels.", "quern");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string(quern::version()));
+  quern::cli::add_devices(app, code);
+  quern::cli::add_compile(app, code);
+  quern::cli::add_run(app, code);
+  quern::cli::add_tune(app, code);
+  quern::cli::add_bench(app, code);
+  quern::cli::add_explain(app, code);
+  quern::cli::add_cache(app, code);
+  quern::cli::add_demo(app, code);
+  quern::cli::add_help(app, code);
+  return guarded(app, argc, argv, code);
+}

@@ -1,0 +1,120 @@
+#include "cli/npy.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <regex>
+
+#include <fmt/format.h>
+
+#include "quern/error.h"
+
+namespace quern::cli {
+namespace {
+
+constexpr std::string_view kMagic = "\x93NUMPY";
+
+// The descr of a dtype, without its byte order.
+std::string descr(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return "f8";
+    case DType::f32: return "f4";
+    case DType::f16: return "f2";
+    case DType::bf16: return "u2";
+    case DType::f8e4m3:
+    case DType::f8e5m2: return "u1";
+    case DType::boolean: return "b1";
+    default: return fmt::format("{}{}", is_unsigned_integer(dtype) ? 'u' : 'i', byte_size(dtype));
+  }
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& reason) {
+  throw Error(fmt::format("cannot read '{}': {}", path, reason));
+}
+
+// Fortran order to C order.
+void reorder(HostArray& array) {
+  const std::size_t size = static_cast<std::size_t>(byte_size(array.dtype));
+  std::vector<std::byte> result(array.data.size());
+  const std::size_t rank = array.shape.size();
+  std::vector<std::int64_t> index(rank, 0);
+  for (std::int64_t to = 0; to < array.size(); ++to) {
+    std::int64_t from = 0;
+    for (std::size_t d = rank; d-- > 0;) from = from * array.shape[d] + index[d];
+    std::memcpy(&result[static_cast<std::size_t>(to) * size], &array.data[static_cast<std::size_t>(from) * size], size);
+    for (std::size_t d = rank; d-- > 0;) {
+      if (++index[d] < array.shape[d]) break;
+      index[d] = 0;
+    }
+  }
+  array.data = std::move(result);
+}
+
+std::string read_header(std::ifstream& file, const std::string& path) {
+  char start[8];
+  if (!file.read(start, sizeof start) || std::string_view(start, 6) != kMagic) refuse(path, "it is no .npy file");
+  const int version = start[6];
+  unsigned char length[4] = {};
+  if (!file.read(reinterpret_cast<char*>(length), version == 1 ? 2 : 4)) refuse(path, "its header is cut off");
+  const std::uint32_t bytes = length[0] | length[1] << 8 | length[2] << 16 | static_cast<std::uint32_t>(length[3]) << 24;
+  constexpr std::uint32_t kMaxHeader = 1 << 20;
+  if (bytes > kMaxHeader) refuse(path, fmt::format("its header has {} bytes, at most {} make sense", bytes, kMaxHeader));
+  std::string header(bytes, ' ');
+  if (!file.read(header.data(), bytes)) refuse(path, "its header is cut off");
+  return header;
+}
+
+}  // namespace
+
+HostArray read_npy(const std::string& path, DType wanted, const std::string& name) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) refuse(path, std::strerror(errno));
+  const std::string header = read_header(file, path);
+  std::smatch match;
+  if (!std::regex_search(header, match, std::regex("'descr':\\s*'([^']*)'"))) refuse(path, "its header names no dtype");
+  const std::string type = match[1];
+  if (type.size() < 2 || type.substr(1) != descr(wanted) || type[0] == '>') {
+    throw Error(fmt::format("'{}' holds elements '{}', but {} is {}, which is '<{}' in a .npy file; convert it first",
+                            path, type, name, quern::name(wanted), descr(wanted)));
+  }
+  const bool fortran = std::regex_search(header, std::regex("'fortran_order':\\s*True"));
+  if (!std::regex_search(header, match, std::regex("'shape':\\s*\\(([^)]*)\\)"))) refuse(path, "its header has no shape");
+  HostArray array;
+  array.dtype = wanted;
+  const std::string dims = match[1];
+  const std::regex number("[0-9]+");
+  for (std::sregex_iterator it(dims.begin(), dims.end(), number), end; it != end; ++it) {
+    array.shape.push_back(std::stoll(it->str()));
+  }
+  std::int64_t count = 1;
+  for (const std::int64_t extent : array.shape) {
+    if (extent != 0 && count > (std::int64_t{1} << 40) / extent) refuse(path, "its shape is too large");
+    count *= extent;
+  }
+  array.data.resize(static_cast<std::size_t>(count * byte_size(wanted)));
+  if (!file.read(reinterpret_cast<char*>(array.data.data()), static_cast<std::streamsize>(array.data.size()))) {
+    refuse(path, fmt::format("its shape ({}) needs {} bytes, it has {}", dims, array.data.size(), file.gcount()));
+  }
+  if (fortran) reorder(array);
+  return array;
+}
+
+void write_npy(const std::string& path, const HostArray& array) {
+  std::string shape;
+  for (const std::int64_t extent : array.shape) shape += fmt::format("{}, ", extent);
+  const char order = byte_size(array.dtype) == 1 ? '|' : '<';
+  std::string header = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}), }}", order,
+                                   descr(array.dtype), shape);
+  constexpr std::size_t kAlignment = 64, kStart = 10;
+  header.append(kAlignment - (kStart + header.size() + 1) % kAlignment, ' ');
+  header += '\n';
+  std::ofstream file(path, std::ios::binary);
+  file.write(kMagic.data(), kMagic.size()).put(1).put(0);
+  file.put(static_cast<char>(header.size() & 0xff)).put(static_cast<char>(header.size() >> 8));
+  file << header;
+  file.write(reinterpret_cast<const char*>(array.data.data()), static_cast<std::streamsize>(array.data.size()));
+  file.close();
+  if (!file) throw Error(fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
+}
+
+}  // namespace quern::cli
