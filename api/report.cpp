@@ -60,6 +60,19 @@ void count(KernelReport& report, const ir::Program& kernel, const Target& target
   report.bound = moving >= computing ? "memory" : "arithmetic";
 }
 
+// Of the launch of `kernel`; 0 where it depends on a size.
+std::int64_t dynamic_shared_bytes(const Plan& plan, const std::string& kernel) {
+  for (const Variant& variant : plan.variants) {
+    for (const Step& step : variant.steps) {
+      const auto* launch = std::get_if<Launch>(&step.action);
+      if (launch != nullptr && launch->kernel == kernel && launch->shared_bytes.is_constant()) {
+        return launch->shared_bytes.constant_value();
+      }
+    }
+  }
+  return 0;
+}
+
 std::string text_of(const Variant& variant, const Plan& plan) {
   std::string text = variant.name;
   for (std::size_t i = 0; i < variant.guards.size(); ++i) {
@@ -102,7 +115,7 @@ Report report(const Compiled& compiled, const Sizes& sizes) {
       if (resources.kernel != kernel.name + "_0") continue;
       kernel.registers = resources.registers;
       kernel.spill_bytes = resources.spill_bytes;
-      kernel.shared_bytes = resources.shared_bytes;
+      kernel.shared_bytes = resources.shared_bytes + dynamic_shared_bytes(compiled.plan, resources.kernel);
     }
     if (counts) {
       count(kernel, part, compiled.target, sizes);

@@ -21,7 +21,10 @@ namespace {
 
 const FieldList& kFields = kContractionFields;
 
-std::int64_t static_extent(const Expr& extent, std::int64_t unknown) { return as_integer(extent).value_or(unknown); }
+// What blocks are cut from; an empty extent takes those of 1.
+std::int64_t static_extent(const Expr& extent, std::int64_t unknown) {
+  return std::max<std::int64_t>(as_integer(extent).value_or(unknown), 1);
+}
 
 Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t tm, std::int64_t tn, std::int64_t stages,
               bool async, std::int64_t split, std::int64_t raster) {

@@ -108,6 +108,12 @@ inline void expect_near(const Grid& expected, const HostArray& actual, double to
   }
 }
 
+// The first output by the kernels that the program is compiled to for this machine's CPU.
+inline HostArray compiled(const Program& program, const std::vector<HostArray>& inputs, const Sizes& sizes = {}) {
+  const Executable executable = compile(program, {.device = "cpu", .use_store = false});
+  return run_host(executable, inputs, sizes).outputs.at(0);
+}
+
 // The program of the one tensor that `make` computes from inputs of these shapes, called a, b, c, ..., and its text is
 // one that reads back as the program.
 template <typename F>
@@ -140,7 +146,8 @@ inline double tolerance_of(DType dtype) {
   }
 }
 
-// Checks what `make` computes from random inputs of these shapes against `oracle(grids)`.
+// Checks what `make` computes from random inputs of these shapes against `oracle(grids)`: by the reference evaluator,
+// and compiled.
 template <typename F, typename Oracle>
 void check_operator(DType dtype, const std::vector<Shape>& shapes, const F& make, const Oracle& oracle,
                     const std::string& what = "") {
@@ -151,7 +158,13 @@ void check_operator(DType dtype, const std::vector<Shape>& shapes, const F& make
     grids.push_back(random_grid(shape, dtype, static_cast<unsigned>(grids.size() + 1)));
     inputs.push_back(to_array(grids.back(), dtype));
   }
-  expect_near(oracle(grids), evaluate(program, inputs), tolerance_of(dtype), what + "\n" + program.text());
+  const Grid expected = oracle(grids);
+  expect_near(expected, evaluate(program, inputs), tolerance_of(dtype), what + "\n" + program.text());
+#if QUERN_WITH_CPU
+  // One dtype is enough here: what compiled programs compute has tests of its own.
+  if (dtype != DType::f32) return;
+  expect_near(expected, compiled(program, inputs), tolerance_of(dtype), what + ", compiled\n" + program.text());
+#endif
 }
 
 }  // namespace quern::test

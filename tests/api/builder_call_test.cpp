@@ -118,10 +118,10 @@ TEST(BuilderCalls, Errors) {
 
 TEST(Programs, GarbageIsAnError) {
   for (const std::string& text : {std::string("\x7f"
-                                             "ELF\x02\x01\x01\0\0\0",
-                                             10),
-                                 std::string("\0\0\0\0", 4), std::string(), std::string("("), std::string(100000, '('),
-                                 std::string("matmul"), std::string("kernel"), std::string("\xff\xfe(\xff)", 5)}) {
+                                              "ELF\x02\x01\x01\0\0\0",
+                                              10),
+                                  std::string("\0\0\0\0", 4), std::string(), std::string("("), std::string(100000, '('),
+                                  std::string("matmul"), std::string("kernel"), std::string("\xff\xfe(\xff)", 5)}) {
     EXPECT_THROW(Program::parse(text), Error);
   }
 }
