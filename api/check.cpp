@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <future>
 #include <limits>
+#include <numeric>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "api/cost.h"
@@ -20,6 +24,7 @@ using Coordinate = ir::Coordinate;
 // Above this many operations elements are chosen, this many at least.
 constexpr double kAllOperations = 1e8;
 constexpr std::int64_t kChosen = 4096;
+constexpr std::size_t kMostDifferent = 512;
 // Places where kernels' tiles begin and end, for every tile size in use; edges lie to both sides of them.
 constexpr std::int64_t kTileEdge = 32;
 
@@ -55,9 +60,28 @@ std::vector<std::int64_t> edges(std::int64_t extent) {
   return {places.begin(), places.end()};
 }
 
+// The elements in which two arrays differ most, at most kMostDifferent of them; a NaN differs from all but another.
+std::vector<std::int64_t> most_different(const HostArray& a, const HostArray& b) {
+  std::vector<std::pair<double, std::int64_t>> differences;
+  const std::int64_t size = a.size();
+  const auto bytes = static_cast<std::size_t>(byte_size(a.dtype));
+  for (std::int64_t i = 0; i < size; ++i) {
+    const auto at = static_cast<std::size_t>(i) * bytes;
+    if (std::equal(&a.data[at], &a.data[at] + bytes, &b.data[at])) continue;
+    const double difference = std::abs(a.value(i) - b.value(i));
+    differences.emplace_back(std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference, -i);
+  }
+  const std::size_t count = std::min<std::size_t>(differences.size(), kMostDifferent);
+  std::partial_sort(differences.begin(), differences.begin() + static_cast<std::ptrdiff_t>(count), differences.end(),
+                    std::greater<>());
+  std::vector<std::int64_t> places;
+  for (std::size_t i = 0; i < count; ++i) places.push_back(-differences[i].second);
+  return places;
+}
+
 // All corners and tile edges (at most as many as are chosen at random), then seeded places.
-std::vector<Coordinate> choose(const std::vector<std::int64_t>& shape, std::int64_t elements, std::uint64_t seed) {
-  std::set<std::int64_t> flat = {0};
+std::set<std::int64_t> choose(const std::vector<std::int64_t>& shape, std::int64_t elements, std::uint64_t seed) {
+  std::set<std::int64_t> flat;
   std::vector<Coordinate> corners = {{}};
   for (const std::int64_t extent : shape) {
     std::vector<Coordinate> longer;
@@ -75,27 +99,48 @@ std::vector<Coordinate> choose(const std::vector<std::int64_t>& shape, std::int6
     const std::uint64_t random = mix(seed + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(i + 1));
     flat.insert(static_cast<std::int64_t>(random % static_cast<std::uint64_t>(elements)));
   }
-  std::vector<Coordinate> chosen;
-  for (const std::int64_t place : flat) chosen.push_back(unflatten(place, shape));
-  return chosen;
+  return flat;
 }
 
-std::vector<Coordinate> all_of(const std::vector<std::int64_t>& shape, std::int64_t elements) {
-  std::vector<Coordinate> places;
-  for (std::int64_t i = 0; i < elements; ++i) places.push_back(unflatten(i, shape));
-  return places;
+// The places of an output that are compared, in order.
+std::vector<std::int64_t> places_of(const HostArray& computed, const HostArray* other, bool all, std::uint64_t seed) {
+  std::vector<std::int64_t> places(static_cast<std::size_t>(all ? computed.size() : 0));
+  std::iota(places.begin(), places.end(), 0);
+  if (all || computed.size() == 0) return places;
+  std::set<std::int64_t> chosen = choose(computed.shape, computed.size(), seed);
+  if (other != nullptr) {
+    for (const std::int64_t place : most_different(computed, *other)) chosen.insert(place);
+  }
+  return {chosen.begin(), chosen.end()};
+}
+
+// The reference at these places, on all cores; neighbours share what one thread keeps.
+std::vector<ir::Checked> reference(const ir::Program& program, const api::SymbolValues& symbols,
+                                   std::span<const ir::HostTensor> inputs, std::size_t output,
+                                   const std::vector<Coordinate>& places) {
+  std::vector<ir::Checked> values(places.size());
+  const std::size_t parts = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, places.size() / 64 + 1);
+  std::vector<std::future<void>> tasks;
+  for (std::size_t part = 0; part < parts; ++part) {
+    const std::size_t begin = places.size() * part / parts;
+    const std::size_t end = places.size() * (part + 1) / parts;
+    tasks.push_back(std::async(std::launch::async, [&, begin, end] {
+      const std::span<const Coordinate> own = std::span(places).subspan(begin, end - begin);
+      std::ranges::copy(ir::evaluate_with_bounds(program, symbols.values(), inputs, output, own),
+                        values.begin() + static_cast<std::ptrdiff_t>(begin));
+    }));
+  }
+  for (std::future<void>& task : tasks) task.get();
+  return values;
 }
 
 void note(OutputCheck& check, const Coordinate& at, double computed, const ir::Checked& expected) {
   const bool right = ir::admits(expected, computed);
   if (!right) ++check.wrong;
-  double ratio = 0;
-  if (!right) {
-    ratio = std::numeric_limits<double>::infinity();
-  }
   const double error = std::abs(computed - expected.value);
+  double ratio = right ? 0 : std::numeric_limits<double>::infinity();
   if (expected.bound > 0 && std::isfinite(error)) ratio = error / expected.bound;
-  if (ratio < check.worst_ratio || (ratio == 0 && !check.worst_index.empty())) return;
+  if (!check.worst_index.empty() && ratio <= check.worst_ratio) return;
   check.worst_ratio = ratio;
   check.worst_index = at;
   check.worst_value = computed;
@@ -122,14 +167,16 @@ std::string OutputCheck::text() const {
 }
 
 std::vector<OutputCheck> check_outputs(const Program& program, const Sizes& sizes, std::span<const HostArray> inputs,
-                                       std::span<const HostArray> outputs, std::uint64_t seed) {
+                                       std::span<const HostArray> outputs, std::uint64_t seed,
+                                       std::span<const HostArray> others) {
   const ir::Program& p = program.ir();
   const api::SymbolValues symbols(p, infer_sizes(program, inputs, sizes));
-  if (outputs.size() != p.outputs.size())
-    fail("{} has {} outputs, here are {}", p.name, p.outputs.size(), outputs.size());
+  if (outputs.size() != p.outputs.size() || (!others.empty() && others.size() != outputs.size())) {
+    fail("{} has {} outputs, here are {} and {}", p.name, p.outputs.size(), outputs.size(), others.size());
+  }
   std::vector<ir::HostTensor> views;
   for (const HostArray& input : inputs) views.push_back(view(input));
-  const bool small = api::operation_count(p, symbols) <= kAllOperations;
+  const bool all = api::checks_everything(p, symbols);
 
   std::vector<OutputCheck> checks;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -138,19 +185,27 @@ std::vector<OutputCheck> check_outputs(const Program& program, const Sizes& size
     if (computed.dtype != tensor.dtype || computed.shape != symbols.shape(tensor)) {
       fail("output {} of {} does not have the type {}", tensor.name, p.name, computed.type());
     }
-    OutputCheck check{.output = tensor.name, .elements = computed.size()};
-    if (check.elements > 0) {
-      const std::vector<Coordinate> places =
-          small ? all_of(computed.shape, check.elements) : choose(computed.shape, check.elements, seed);
-      const std::vector<ir::Checked> expected = ir::evaluate_with_bounds(p, symbols.values(), views, i, places);
-      for (std::size_t e = 0; e < places.size(); ++e) {
-        note(check, places[e], computed.value(flatten(places[e], computed.shape)), expected[e]);
-      }
-      check.checked = static_cast<std::int64_t>(places.size());
+    const std::vector<std::int64_t> places = places_of(computed, others.empty() ? nullptr : &others[i], all, seed);
+    std::vector<Coordinate> coordinates;
+    for (const std::int64_t place : places) coordinates.push_back(unflatten(place, computed.shape));
+    const std::vector<ir::Checked> expected = reference(p, symbols, views, i, coordinates);
+    OutputCheck check{.output = tensor.name,
+                      .checked = static_cast<std::int64_t>(places.size()),
+                      .elements = computed.size(),
+                      .worst_index = {}};
+    for (std::size_t e = 0; e < places.size(); ++e) {
+      note(check, coordinates[e], computed.value(places[e]), expected[e]);
     }
     checks.push_back(std::move(check));
   }
   return checks;
 }
 
+namespace api {
+
+bool checks_everything(const ir::Program& program, const SymbolValues& symbols) {
+  return operation_count(program, symbols) <= kAllOperations;
+}
+
+}  // namespace api
 }  // namespace quern

@@ -11,12 +11,6 @@ namespace quern {
 namespace api {
 namespace {
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string result;
-  for (const std::string& text : texts) result += (result.empty() ? "" : "; ") + text;
-  return result;
-}
-
 Compiled compile_now(const Program& program, const Target& target, const Options& options) {
   const bool given = !options.schedule.empty();
   const Scheduled scheduled = given ? schedule_program(program, target, options.schedule)

@@ -2,6 +2,7 @@
 // What an Executable holds.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct Compiled {
   bool from_store = false;
 };
 
+// Schedules as one text, separated by "; ".
+std::string joined(const std::vector<std::string>& schedules);
+
 // The kernels that a program was scheduled as, and how many of them each schedule made: 2 where it splits its kernel.
 struct Scheduled {
   pipeline::ScheduledProgram program;
@@ -39,6 +43,9 @@ struct Scheduled {
 Scheduled schedule_program(const Program& program, const Target& target, const pipeline::ChooseSchedule& choose);
 // With the schedules of `text`, separated by ';'. Error where there are more than kernels.
 Scheduled schedule_program(const Program& program, const Target& target, std::string_view text);
+
+// Another legal schedule of the same program, to compare results with; nothing where there is none.
+std::optional<std::string> another_schedule(const Compiled& compiled);
 
 // An artifact's file (ahead of time): see the layout in artifact_file.cpp. Errors name the path.
 void write_artifact(const Compiled& compiled, const std::string& path);

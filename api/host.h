@@ -28,4 +28,7 @@ class SymbolValues {
   std::vector<std::int64_t> values_;
 };
 
+// Whether a check of the program at these sizes compares every element with the reference.
+bool checks_everything(const ir::Program& program, const SymbolValues& symbols);
+
 }  // namespace quern::api

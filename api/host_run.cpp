@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/executable.h"
 #include "api/host.h"
 #include "base/error.h"
 #include "quern/host.h"
@@ -100,44 +101,85 @@ double median(std::vector<double> samples) {
   return *middle;
 }
 
+// The arguments of one program on one device, and what runs them.
+class HostRun {
+ public:
+  HostRun(const Executable& executable, const Device& device, std::span<const HostArray> inputs, const Sizes& sizes)
+      : program_(executable.program().ir()), device_(device), inputs_(inputs), symbols_(program_, sizes) {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      arguments_.emplace_back(device_, *program_.inputs[i], symbols_);
+      arguments_.back().upload(device_, inputs[i]);
+    }
+    for (const ir::Output& output : program_.outputs) arguments_.emplace_back(device_, *output.tensor, symbols_);
+    for (const DeviceArgument& argument : arguments_) pointers_.push_back(argument.pointer());
+  }
+
+  const api::SymbolValues& symbols() const { return symbols_; }
+
+  std::vector<HostArray> run(const Executable& executable) {
+    for (std::size_t i = 0; i < program_.outputs.size(); ++i) start(program_.outputs[i], output(i));
+    const DeviceBuffer workspace(device_, executable.workspace_bytes(symbols_.values()));
+    executable.launch(pointers_, symbols_.values(), nullptr, workspace.data());
+    device_.synchronize();
+    std::vector<HostArray> outputs;
+    for (std::size_t i = 0; i < program_.outputs.size(); ++i) outputs.push_back(output(i).download(device_));
+    return outputs;
+  }
+
+  std::vector<double> measure(const Executable& executable, int warmup, int samples) {
+    const DeviceBuffer workspace(device_, executable.workspace_bytes(symbols_.values()));
+    const auto launch = [&](void* stream) {
+      executable.launch(pointers_, symbols_.values(), stream, workspace.data());
+    };
+    return device_.measure(launch, warmup, samples);
+  }
+
+ private:
+  DeviceArgument& output(std::size_t i) { return arguments_[program_.inputs.size() + i]; }
+
+  void start(const ir::Output& output, DeviceArgument& argument) {
+    if (!output.updates) {
+      argument.poison(device_);
+      return;
+    }
+    const auto updated = std::find(program_.inputs.begin(), program_.inputs.end(), output.updates);
+    argument.upload(device_, inputs_[static_cast<std::size_t>(updated - program_.inputs.begin())]);
+  }
+
+  const ir::Program& program_;
+  Device device_;
+  std::span<const HostArray> inputs_;
+  api::SymbolValues symbols_;
+  std::vector<DeviceArgument> arguments_;
+  std::vector<void*> pointers_;
+};
+
+// The outputs by another schedule, where the reference is too slow for every element.
+std::vector<HostArray> by_another_schedule(const Executable& executable, HostRun& run) {
+  if (api::checks_everything(executable.program().ir(), run.symbols())) return {};
+  const std::optional<std::string> schedule = api::another_schedule(executable.state().compiled);
+  if (!schedule) return {};
+  return run.run(compile(executable.program(), {.device = executable.device()->info().id,
+                                                .schedule = *schedule,
+                                                .use_store = false,
+                                                .nvrtc = executable.state().nvrtc}));
+}
+
 }  // namespace
 
 RunReport run_host(const Executable& executable, std::span<const HostArray> inputs, const Sizes& sizes,
                    const RunOptions& options) {
   const std::optional<Device> device = executable.device();
   if (!device) fail("{} is compiled for {} without a device", executable.program().name(), executable.target());
-  const ir::Program& program = executable.program().ir();
   const Sizes all = infer_sizes(executable.program(), inputs, sizes);
-  const api::SymbolValues symbols(program, all);
-
-  std::vector<DeviceArgument> arguments;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    arguments.emplace_back(*device, *program.inputs[i], symbols);
-    arguments.back().upload(*device, inputs[i]);
-  }
-  for (const ir::Output& output : program.outputs) {
-    arguments.emplace_back(*device, *output.tensor, symbols);
-    if (!output.updates) {
-      arguments.back().poison(*device);
-      continue;
-    }
-    const auto updated = std::find(program.inputs.begin(), program.inputs.end(), output.updates);
-    arguments.back().upload(*device, inputs[static_cast<std::size_t>(updated - program.inputs.begin())]);
-  }
-  std::vector<void*> pointers;
-  for (const DeviceArgument& argument : arguments) pointers.push_back(argument.pointer());
-
-  const DeviceBuffer workspace(*device, executable.workspace_bytes(symbols.values()));
-  const auto launch = [&](void* stream) { executable.launch(pointers, symbols.values(), stream, workspace.data()); };
-  launch(nullptr);
-  device->synchronize();
-
+  HostRun run(executable, *device, inputs, all);
   RunReport report;
-  for (std::size_t i = 0; i < program.outputs.size(); ++i) {
-    report.outputs.push_back(arguments[inputs.size() + i].download(*device));
+  report.outputs = run.run(executable);
+  if (options.check) {
+    report.checks = check_outputs(executable.program(), all, inputs, report.outputs, options.seed,
+                                  by_another_schedule(executable, run));
   }
-  if (options.check) report.checks = check_outputs(executable.program(), all, inputs, report.outputs, options.seed);
-  if (options.samples > 0) report.samples = device->measure(launch, options.warmup, options.samples);
+  if (options.samples > 0) report.samples = run.measure(executable, options.warmup, options.samples);
   report.seconds = median(report.samples);
   report.report = executable.report(all);
   return report;

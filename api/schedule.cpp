@@ -5,6 +5,12 @@
 
 namespace quern::api {
 
+std::string joined(const std::vector<std::string>& schedules) {
+  std::string text;
+  for (const std::string& schedule : schedules) text += (text.empty() ? "" : "; ") + schedule;
+  return text;
+}
+
 Scheduled schedule_program(const Program& program, const Target& target, const pipeline::ChooseSchedule& choose) {
   Scheduled result;
   result.program = pipeline::schedule_program(
@@ -25,6 +31,26 @@ Scheduled schedule_program(const Program& program, const Target& target, std::st
          result.parts.size(), result.parts.size() == 1 ? "" : "s");
   }
   return result;
+}
+
+std::optional<std::string> another_schedule(const Compiled& compiled) {
+  const Scheduled own = schedule_program(compiled.program, compiled.target, compiled.schedule);
+  std::size_t next = 0;
+  bool differs = false;
+  const Scheduled other = schedule_program(
+      compiled.program, compiled.target, [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
+        const compiler::Schedule used = compiler::parse_schedule(own.schedules.at(next++), strategy.fields);
+        const auto fits = [&](const compiler::Schedule& schedule) {
+          return schedule != used && strategy.check(kernel, schedule, compiled.target);
+        };
+        std::vector<compiler::Schedule> candidates = strategy.candidates(kernel, compiled.target);
+        candidates.insert(candidates.begin(), strategy.fallback(kernel, compiled.target));
+        const auto found = std::find_if(candidates.begin(), candidates.end(), fits);
+        differs = differs || found != candidates.end();
+        return found == candidates.end() ? used : *found;
+      });
+  if (!differs) return std::nullopt;
+  return joined(other.schedules);
 }
 
 }  // namespace quern::api

@@ -123,8 +123,10 @@ class QUERN_API Executable {
   // file that is damaged, of an unknown format version, or for another target.
   static Executable load(const std::string& path, std::string_view device = "");
 
+  // Below is the way between this and the library's own form.
   class State;
   explicit Executable(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  const State& state() const { return *state_; }
 
  private:
   std::shared_ptr<const State> state_;

@@ -56,11 +56,12 @@ struct OutputCheck {
   QUERN_API std::string text() const;  // one line
 };
 
-// Compares outputs, one per output of the program, with the reference evaluator: every element of small programs, at
-// least 4096 seeded ones and all edges of large ones.
+// Compares outputs, one per output of the program, with the reference evaluator: every element of programs of up to
+// 10^8 operations, of larger ones at least 4096 seeded elements and the edges, and, where `others` has the outputs of
+// the same inputs by another schedule, the elements in which those differ most.
 QUERN_API std::vector<OutputCheck> check_outputs(const Program& program, const Sizes& sizes,
                                                  std::span<const HostArray> inputs, std::span<const HostArray> outputs,
-                                                 std::uint64_t seed = 1);
+                                                 std::uint64_t seed = 1, std::span<const HostArray> others = {});
 
 struct RunReport {
   std::vector<HostArray> outputs;
@@ -84,7 +85,8 @@ struct RunOptions {
   std::uint64_t seed = 1;  // of the elements checked
 };
 
-// Runs a compiled program on inputs, one array per input in order. Throws Error as infer_sizes and launch do.
+// Runs a compiled program on inputs, one array per input in order. A check of a large program compiles and runs another
+// schedule of it too. Throws Error as infer_sizes and launch do.
 QUERN_API RunReport run_host(const Executable& executable, std::span<const HostArray> inputs, const Sizes& sizes = {},
                              const RunOptions& options = {});
 
