@@ -1,0 +1,235 @@
+#include "autotune/store.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "autotune/database.h"
+#include "autotune/statistics.h"
+#include "autotune/store_location.h"
+#include "base/error.h"
+#include "base/log.h"
+
+namespace quern::autotune {
+namespace {
+
+constexpr std::string_view kInMemory = ":memory:";
+
+// Failures after which the file still reads.
+bool reads_on(const SqliteError& error) {
+  switch (error.code()) {
+    case SQLITE_FULL:
+    case SQLITE_READONLY:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PERM:
+      return true;
+    default:
+      return false;
+  }
+}
+
+template <typename Entry>
+void append_new(std::vector<Entry>& to, std::vector<Entry> more) {
+  for (Entry& entry : more) {
+    const bool known = std::any_of(to.begin(), to.end(), [&](const Entry& old) { return old.id == entry.id; });
+    if (!known) to.push_back(std::move(entry));
+  }
+}
+
+}  // namespace
+
+Store::Store(const std::filesystem::path& path) : path_(path) {
+  if (path.empty() || path == kInMemory) {
+    path_.clear();
+    return;
+  }
+  try {
+    prepare_store_folder(path);
+    file_ = std::make_unique<Database>(path);
+    file_takes_writes_ = true;
+    if (file_->read_only()) keep_in_memory("it is read-only");
+  } catch (const Error& e) {
+    lose_file(e.what());
+  } catch (const SqliteError& e) {
+    lose_file(e.what());
+  }
+}
+
+Store::~Store() = default;
+
+std::string Store::location() const {
+  const std::lock_guard lock(mutex_);
+  return file_ ? path_.string() : std::string(kInMemory);
+}
+
+Database& Store::memory() {
+  if (!memory_) memory_ = std::make_unique<Database>(std::filesystem::path());
+  return *memory_;
+}
+
+void Store::lose_file(const std::string& why) {
+  file_.reset();
+  file_takes_writes_ = false;
+  warn_once(fmt::format("the tuning store {} is not used, what is tuned now is kept in memory: {}. Choose another file "
+                        "with QUERN_STORE, or remove this one",
+                        path_.string(), why));
+}
+
+void Store::keep_in_memory(const std::string& why) {
+  if (!file_takes_writes_) return;
+  file_takes_writes_ = false;
+  warn_once(fmt::format("the tuning store {} cannot be written, what is tuned now is kept in memory: {}. Choose another "
+                        "file with QUERN_STORE",
+                        path_.string(), why));
+}
+
+void Store::warn_once(const std::string& message) {
+  if (!std::exchange(warned_, true)) log_warning(message);
+}
+
+void Store::on_failure(const SqliteError& error) {
+  if (reads_on(error)) {
+    keep_in_memory(error.what());
+  } else {
+    lose_file(error.what());
+  }
+}
+
+template <typename Answer>
+Answer Store::first(const std::function<Answer(Database&)>& ask) {
+  const std::lock_guard lock(mutex_);
+  for (Database* layer : {memory_.get(), file_.get()}) {
+    if (!layer) continue;
+    try {
+      if (Answer answer = ask(*layer)) return answer;
+    } catch (const DamagedEntry& e) {
+      if (damaged_.insert(e.entry()).second) {
+        log_warning(fmt::format("the tuning store {}: {}; it is not used", path_.string(), e.what()));
+      }
+    } catch (const SqliteError& e) {
+      lose_file(e.what());
+    }
+  }
+  return {};
+}
+
+void Store::each(const std::function<void(Database&)>& work) {
+  const std::lock_guard lock(mutex_);
+  for (Database* layer : {memory_.get(), file_.get()}) {
+    if (!layer) continue;
+    try {
+      work(*layer);
+    } catch (const SqliteError& e) {
+      on_failure(e);
+    }
+  }
+}
+
+void Store::write(const std::function<void(Database&)>& work) {
+  const std::lock_guard lock(mutex_);
+  if (file_ && file_takes_writes_) {
+    try {
+      work(*file_);
+      return;
+    } catch (const SqliteError& e) {
+      on_failure(e);
+    }
+  }
+  work(memory());
+}
+
+void Store::change(const std::function<void(Database&)>& work) {
+  const std::lock_guard lock(mutex_);
+  if (memory_) work(*memory_);
+  if (!file_) return;
+  try {
+    work(*file_);
+  } catch (const SqliteError& e) {
+    fail("the tuning store {} cannot be changed: {}", path_.string(), e.what());
+  }
+}
+
+std::optional<Winner> Store::winner(const WinnerKey& key) {
+  return first<std::optional<Winner>>([&](Database& layer) { return layer.winner(key); });
+}
+
+std::vector<Store::Near> Store::nearest(const WinnerKey& key) {
+  std::vector<WinnerEntry> entries;
+  each([&](Database& layer) { append_new(entries, layer.relatives(key)); });
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  std::vector<Near> near;
+  for (WinnerEntry& entry : entries) {
+    const double away = distance(key.problem.shape, entry.shape);
+    near.push_back({std::move(entry.winner), std::move(entry.shape), away});
+  }
+  std::stable_sort(near.begin(), near.end(), [](const Near& a, const Near& b) { return a.distance < b.distance; });
+  return near;
+}
+
+void Store::record(const WinnerKey& key, const Winner& winner) {
+  write([&](Database& layer) { layer.put_winner(key, winner); });
+}
+
+void Store::record(const WinnerKey& key, const Candidate& candidate) {
+  write([&](Database& layer) { layer.put_candidate(key, candidate); });
+}
+
+std::vector<Candidate> Store::candidates(const std::string& winner_id) {
+  std::vector<Candidate> all;
+  each([&](Database& layer) {
+    for (Candidate& candidate : layer.candidates(winner_id)) all.push_back(std::move(candidate));
+  });
+  std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
+    const bool a_out = !a.rejection.empty(), b_out = !b.rejection.empty();
+    return a_out != b_out ? b_out : median(a.samples) < median(b.samples);
+  });
+  return all;
+}
+
+std::optional<StoredBinary> Store::binary(const BinaryKey& key) {
+  return first<std::optional<StoredBinary>>([&](Database& layer) { return layer.binary(key); });
+}
+
+void Store::record(const BinaryKey& key, const StoredBinary& stored) {
+  write([&](Database& layer) { layer.put_binary(key, stored); });
+}
+
+std::vector<WinnerEntry> Store::winners(std::string_view prefix) {
+  std::vector<WinnerEntry> entries;
+  each([&](Database& layer) { append_new(entries, layer.list_winners(prefix)); });
+  return entries;
+}
+
+std::vector<BinaryEntry> Store::binaries(std::string_view prefix) {
+  std::vector<BinaryEntry> entries;
+  each([&](Database& layer) { append_new(entries, layer.list_binaries(prefix)); });
+  return entries;
+}
+
+StoreStatistics Store::statistics() {
+  StoreStatistics sum;
+  each([&](Database& layer) { sum += layer.statistics(); });
+  return sum;
+}
+
+void Store::erase(std::string_view prefix) {
+  const std::vector<WinnerEntry> winners = this->winners(prefix);
+  const std::vector<BinaryEntry> binaries = this->binaries(prefix);
+  const std::size_t fits = winners.size() + binaries.size();
+  if (fits == 0) fail("the tuning store {} holds no entry whose id begins with '{}'", location(), prefix);
+  if (fits > 1) fail("{} entries of the tuning store {} begin with '{}'; give more digits", fits, location(), prefix);
+  change([&](Database& layer) {
+    if (!winners.empty()) layer.erase_winner(winners[0].id);
+    if (!binaries.empty()) layer.erase_binary(binaries[0].id);
+  });
+}
+
+void Store::erase_everything() {
+  change([](Database& layer) { layer.erase_everything(); });
+}
+
+}  // namespace quern::autotune

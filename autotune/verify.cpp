@@ -1,0 +1,103 @@
+#include "autotune/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "base/numeric.h"
+#include "ir/bounds.h"
+#include "ir/rewrite.h"
+
+namespace quern::autotune {
+namespace {
+
+constexpr double kWork = 2e7;  // node evaluations that a check may cost
+constexpr std::int64_t kMost = 4096, kLeast = 512;
+
+// Steps of reductions behind one element, roughly.
+double cost_of(const ir::Program& program) {
+  double cost = 1;
+  for (const ir::Definition& definition : program.definitions) {
+    ir::visit(definition.value, [&](const ir::Expr& node) {
+      if (node->kind == ir::ExprKind::reduce) {
+        double steps = 1;
+        for (const ir::Axis& axis : node->reduce->axes) steps *= static_cast<double>(ir::as_integer(axis.hi).value_or(1));
+        cost += steps;
+      }
+      return true;
+    });
+  }
+  return cost;
+}
+
+std::vector<std::int64_t> places_of(const std::vector<std::int64_t>& shape, std::int64_t count, std::uint64_t seed) {
+  std::int64_t elements = 1;
+  for (const std::int64_t extent : shape) elements *= extent;
+  std::set<std::int64_t> places;
+  if (elements <= count) {
+    for (std::int64_t i = 0; i < elements; ++i) places.insert(i);
+    return {places.begin(), places.end()};
+  }
+  // Corners and what lies beside them along the last axis, where ragged tiles end.
+  const std::int64_t row = shape.empty() ? 1 : shape.back();
+  for (const std::int64_t base : {std::int64_t{0}, elements - row}) {
+    for (const std::int64_t within : {std::int64_t{0}, std::int64_t{1}, row / 2, row - 2, row - 1}) {
+      if (within >= 0 && within < row) places.insert(base + within);
+    }
+  }
+  while (static_cast<std::int64_t>(places.size()) < count) {
+    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+    places.insert(static_cast<std::int64_t>((seed >> 17) % static_cast<std::uint64_t>(elements)));
+  }
+  return {places.begin(), places.end()};
+}
+
+}  // namespace
+
+Verification verify(runtime::LoadedProgram& loaded, const ir::Program& program, ProblemData& data,
+                    runtime::Device& device, std::uint64_t seed) {
+  data.poison();
+  loaded.launch(data.pointers(0), {}, nullptr, nullptr);
+  device.synchronize(nullptr);
+  const auto count = static_cast<std::int64_t>(std::clamp(kWork / cost_of(program), double{kLeast}, double{kMost}));
+  const std::vector<ir::HostTensor> inputs = data.inputs();
+  double worst = 0;
+  std::size_t checked = 0;
+  for (std::size_t o = 0; o < program.outputs.size(); ++o) {
+    const ir::Tensor& tensor = *program.outputs[o].tensor;
+    std::vector<std::int64_t> shape, strides;
+    for (const ir::Expr& extent : tensor.shape) shape.push_back(*ir::as_integer(extent));
+    for (const ir::Expr& stride : ir::element_strides(tensor)) strides.push_back(*ir::as_integer(stride));
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) continue;
+    const std::vector<std::byte> computed = data.download(o);
+    std::vector<ir::Coordinate> coordinates;
+    for (std::int64_t flat : places_of(shape, count, seed + o)) {
+      ir::Coordinate at(shape.size());
+      for (std::size_t d = shape.size(); d-- > 0;) {
+        at[d] = flat % shape[d];
+        flat /= shape[d];
+      }
+      coordinates.push_back(std::move(at));
+    }
+    const std::vector<ir::Checked> expected = ir::evaluate_with_bounds(program, {}, inputs, o, coordinates);
+    for (std::size_t e = 0; e < coordinates.size(); ++e) {
+      std::int64_t index = 0;
+      for (std::size_t d = 0; d < shape.size(); ++d) index += coordinates[e][d] * strides[d];
+      const double value = load_element(tensor.dtype, computed.data(), index);
+      if (!ir::admits(expected[e], value)) {
+        std::string at;
+        for (const std::int64_t c : coordinates[e]) at += fmt::format("{}{}", at.empty() ? "" : ", ", c);
+        return {fmt::format("wrong result: {}[{}] is {}, the reference {} within {:.3g}", tensor.name, at, value,
+                            expected[e].value, expected[e].bound),
+                {}};
+      }
+      const double error = std::abs(value - expected[e].value);
+      if (expected[e].bound > 0 && std::isfinite(expected[e].bound)) worst = std::max(worst, error / expected[e].bound);
+    }
+    checked += coordinates.size();
+  }
+  return {{}, fmt::format("{} elements, largest error {:.2g} of its bound", checked, worst)};
+}
+
+}  // namespace quern::autotune
