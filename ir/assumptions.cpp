@@ -106,7 +106,8 @@ Assumptions Assumptions::with_at_least(const VarRef& var, std::int64_t least) co
 
 Assumptions Assumptions::with(const Fact& fact) const {
   switch (fact.kind) {
-    case Fact::Kind::condition: return with(fact.condition);
+    case Fact::Kind::condition:
+      return with(fact.condition);
     case Fact::Kind::range: {
       if (fact.symbol) return with(less_equal(fact.lo, Expr(fact.symbol))).with(less(Expr(fact.symbol), fact.hi));
       const Interval lo = range(fact.lo, *this), hi = range(fact.hi, *this);
@@ -117,7 +118,8 @@ Assumptions Assumptions::with(const Fact& fact) const {
     }
     case Fact::Kind::aligned:
     case Fact::Kind::nondecreasing:
-    case Fact::Kind::exact: return *this;
+    case Fact::Kind::exact:
+      return *this;
   }
   return *this;
 }

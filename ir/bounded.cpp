@@ -56,13 +56,17 @@ Ends range_of(const ScalarFunction& f, DType dtype, std::span<const Bounded> x) 
   switch (f.op) {
     case Op::add:
     case Op::sub:
-    case Op::mul: return corners();
-    case Op::div: return e[1].lo <= 0 && e[1].hi >= 0 ? Ends{kNan, kNan} : corners();
-    case Op::pow: return e[0].lo >= 0 ? corners() : Ends{kNan, kNan};
+    case Op::mul:
+      return corners();
+    case Op::div:
+      return e[1].lo <= 0 && e[1].hi >= 0 ? Ends{kNan, kNan} : corners();
+    case Op::pow:
+      return e[0].lo >= 0 ? corners() : Ends{kNan, kNan};
     case Op::abs:
       if (e[0].lo >= 0) return e[0];
       return e[0].hi <= 0 ? Ends{-e[0].hi, -e[0].lo} : Ends{0, std::max(-e[0].lo, e[0].hi)};
-    default: break;
+    default:
+      break;
   }
   if (f.slope > 0) {
     const double center = x[0].value.real;
@@ -84,8 +88,10 @@ bool is_sure_nan(const Bounded& x) { return x.sure && std::isnan(x.value.real); 
 // A comparison of values of which one is not sure, as far as their intervals decide.
 std::optional<bool> compare(Op op, Ends a, Ends b) {
   switch (op) {
-    case Op::gt: return compare(Op::lt, b, a);
-    case Op::ge: return compare(Op::le, b, a);
+    case Op::gt:
+      return compare(Op::lt, b, a);
+    case Op::ge:
+      return compare(Op::le, b, a);
     case Op::lt:
       if (a.hi < b.lo) return true;
       if (a.lo >= b.hi) return false;
@@ -105,6 +111,25 @@ bool is_exact_product(DType dtype, std::span<const Scalar> x, double product) {
   if (!std::isfinite(product)) return true;
   if (dtype == DType::f64) return std::fma(x[0].real, x[1].real, -product) == 0;
   return fit_real(dtype, product) == product;
+}
+
+// A function of integers of which one is not sure: only what a double follows exactly.
+Bounded integer_call(const BoundedArithmetic& arithmetic, const Instruction& i, std::span<const Bounded> x,
+                     Scalar value) {
+  const Bounded limits = arithmetic.unknown(i.dtype, value);
+  if (i.op == Op::add || i.op == Op::sub || i.op == Op::mul) {
+    const Bounded reals[] = {within(i.dtype, x[0].value, low(i.from, x[0]), high(i.from, x[0])),
+                             within(i.dtype, x[1].value, low(i.from, x[1]), high(i.from, x[1]))};
+    const Ends e = range_of(row(i.op), DType::f64, reals);
+    const double least = std::max(limits.lo, -kExactInteger), most = std::min(limits.hi, kExactInteger);
+    return e.lo >= least && e.hi <= most ? within(i.dtype, value, e.lo, e.hi) : limits;
+  }
+  if (i.op == Op::min || i.op == Op::max) {
+    const Ends a = ends(i.from, x[0]), b = ends(i.from, x[1]);
+    return i.op == Op::min ? within(i.dtype, value, std::min(a.lo, b.lo), std::min(a.hi, b.hi))
+                           : within(i.dtype, value, std::max(a.lo, b.lo), std::max(a.hi, b.hi));
+  }
+  return limits;
 }
 
 }  // namespace
@@ -163,23 +188,7 @@ Bounded BoundedArithmetic::call(const Instruction& i, std::span<const Bounded> x
     const auto known = compare(i.op, ends(i.from, a), ends(i.from, b));
     return known ? exact(i.dtype, {.integer = *known}) : unknown(i.dtype, value);
   }
-  if (!is_float(i.dtype)) {
-    // Integers: only what a double follows exactly.
-    if (i.op == Op::add || i.op == Op::sub || i.op == Op::mul) {
-      const Bounded reals[] = {within(i.dtype, x[0].value, low(i.from, x[0]), high(i.from, x[0])),
-                               within(i.dtype, x[1].value, low(i.from, x[1]), high(i.from, x[1]))};
-      const Ends e = range_of(f, DType::f64, reals);
-      const Bounded limits = unknown(i.dtype, value);
-      const double least = std::max(limits.lo, -kExactInteger), most = std::min(limits.hi, kExactInteger);
-      if (e.lo >= least && e.hi <= most) return within(i.dtype, value, e.lo, e.hi);
-    }
-    if (i.op == Op::min || i.op == Op::max) {
-      const Ends a = ends(i.from, x[0]), b = ends(i.from, x[1]);
-      return i.op == Op::min ? within(i.dtype, value, std::min(a.lo, b.lo), std::min(a.hi, b.hi))
-                             : within(i.dtype, value, std::max(a.lo, b.lo), std::max(a.hi, b.hi));
-    }
-    return unknown(i.dtype, value);
-  }
+  if (!is_float(i.dtype)) return integer_call(*this, i, x, value);
   if (std::isnan(value.real)) {
     // A NaN that surely goes in comes out, save of pow(NaN, 0) and pow(1, NaN).
     const bool given = i.op != Op::pow && std::any_of(x.begin(), x.end(), is_sure_nan);

@@ -10,8 +10,8 @@
 namespace quern::ir {
 
 struct Bounded {
-  Scalar value;       // of the reference
-  double lo = 0;      // unless `sure`: ends of the interval; unknown values have infinite ends and may be NaN
+  Scalar value;   // of the reference
+  double lo = 0;  // unless `sure`: ends of the interval; unknown values have infinite ends and may be NaN
   double hi = 0;
   bool sure = false;  // nothing but `value`
 };

@@ -138,8 +138,7 @@ Bounded sum_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
                                      sum.magnitude <= std::ldexp(1.0, sum.quantum + info(acc).digits));
   if (few_bits) return machine.arithmetic.exact(dtype, value);
   const double u = unit_roundoff(acc) * (product ? 2 : 1);
-  const double error =
-      (growth(sum.terms - 1, u) + 3 * growth(sum.terms, kDoubleRoundoff)) * sum.magnitude;
+  const double error = (growth(sum.terms - 1, u) + 3 * growth(sum.terms, kDoubleRoundoff)) * sum.magnitude;
   if (sum.magnitude + error > largest_finite(acc)) return machine.arithmetic.unknown(dtype, value);
   const double lo = fit_real(acc, sum.lo - error), hi = fit_real(acc, sum.hi + error);
   return machine.arithmetic.settled(dtype, within(dtype, value, lo, hi));
@@ -308,8 +307,8 @@ Bounded logsumexp_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   const double relative = growth(terms, step + 8 * kDoubleRoundoff);
   if (relative >= 1) return machine.arithmetic.unknown(dtype, result.value);
   const double log_size = std::max(std::abs(std::log(hi.sum)), std::abs(std::log(lo.sum)));
-  const double error = -std::log1p(-relative) + row(Op::log).ulp * spacing(in, log_size + 1) +
-                       spacing(acc, log_size + 1);
+  const double error =
+      -std::log1p(-relative) + row(Op::log).ulp * spacing(in, log_size + 1) + spacing(acc, log_size + 1);
   const double below = fit_real(acc, lo.value() - error), above = fit_real(acc, hi.value() + error);
   return machine.arithmetic.settled(dtype, within(dtype, result.value, below, above));
 }
@@ -344,7 +343,8 @@ Bounded variance_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
     mean += delta / count;
     squares += delta * (x - mean);
   });
-  if (certain && sure && (count == 0 || !std::isfinite(magnitude))) return machine.arithmetic.exact(dtype, result.value);
+  if (certain && sure && (count == 0 || !std::isfinite(magnitude)))
+    return machine.arithmetic.exact(dtype, result.value);
   if (!certain || !std::isfinite(magnitude) || !std::isfinite(widths)) {
     return machine.arithmetic.unknown(dtype, result.value);
   }
@@ -363,16 +363,23 @@ Bounded variance_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
 template <typename M>
 Bounded BoundedArithmetic::reduce(M& machine, const ReduceCode& reduce, DType dtype) const {
   switch (reduce.reducer) {
-    case Reducer::sum: return sum_bounds(machine, reduce, dtype);
-    case Reducer::prod: return product_bounds(machine, reduce, dtype);
+    case Reducer::sum:
+      return sum_bounds(machine, reduce, dtype);
+    case Reducer::prod:
+      return product_bounds(machine, reduce, dtype);
     case Reducer::max:
-    case Reducer::min: return extreme_bounds(machine, reduce, dtype);
+    case Reducer::min:
+      return extreme_bounds(machine, reduce, dtype);
     case Reducer::any:
-    case Reducer::all: return logic_bounds(machine, reduce, dtype);
+    case Reducer::all:
+      return logic_bounds(machine, reduce, dtype);
     case Reducer::argmax:
-    case Reducer::argmin: return position_bounds(machine, reduce, dtype);
-    case Reducer::logsumexp: return logsumexp_bounds(machine, reduce, dtype);
-    case Reducer::welford: return variance_bounds(machine, reduce, dtype);
+    case Reducer::argmin:
+      return position_bounds(machine, reduce, dtype);
+    case Reducer::logsumexp:
+      return logsumexp_bounds(machine, reduce, dtype);
+    case Reducer::welford:
+      return variance_bounds(machine, reduce, dtype);
   }
   unreachable("a reducer");
 }

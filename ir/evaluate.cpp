@@ -82,16 +82,18 @@ void check_tensors(const Program& program, std::span<const std::int64_t> symbols
 }
 
 void fail_outside(const ReadCode& read, std::size_t d, std::int64_t index) {
-  fail("{} is read outside: index {} of dimension {}, which has {} elements; guard the read, or give it a fill with "
-       "`else`",
-       read.tensor->name, index, d, read.shape[d]);
+  fail(
+      "{} is read outside: index {} of dimension {}, which has {} elements; guard the read, or give it a fill with "
+      "`else`",
+      read.tensor->name, index, d, read.shape[d]);
 }
 
 std::vector<std::int64_t> strides_of(const HostTensor& tensor) {
   if (!tensor.strides.empty()) return tensor.strides;
   std::vector<std::int64_t> strides(tensor.shape.size());
   std::int64_t stride = 1;
-  for (std::size_t d = strides.size(); d-- > 0; stride *= std::max<std::int64_t>(tensor.shape[d], 1)) strides[d] = stride;
+  for (std::size_t d = strides.size(); d-- > 0; stride *= std::max<std::int64_t>(tensor.shape[d], 1))
+    strides[d] = stride;
   return strides;
 }
 

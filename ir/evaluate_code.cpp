@@ -20,19 +20,22 @@ class Sizes {
 
   std::int64_t operator()(const Expr& e) const {
     switch (e->kind) {
-      case ExprKind::constant: return e->integer;
+      case ExprKind::constant:
+        return e->integer;
       case ExprKind::variable: {
         const auto it = values_.find(e->var.get());
         ensure(it != values_.end(), "sizes are expressions over symbols");
         return it->second;
       }
-      case ExprKind::cast: return fit(e->dtype, {.integer = (*this)(e->args[0])}).integer;
+      case ExprKind::cast:
+        return fit(e->dtype, {.integer = (*this)(e->args[0])}).integer;
       case ExprKind::call: {
         Scalar operands[3];
         for (std::size_t i = 0; i < e->args.size(); ++i) operands[i].integer = (*this)(e->args[i]);
         return fit(e->dtype, row(e->op).reference(e->args.back()->dtype, std::span(operands, e->args.size()))).integer;
       }
-      default: unreachable("a size reads no tensor");
+      default:
+        unreachable("a size reads no tensor");
     }
   }
 
@@ -122,9 +125,9 @@ class Compiler {
     using enum Kind;
     const Kind kind = instruction.kind;
     const bool depends = kind == local || kind == read || kind == reduce || kind == let;
-    instruction.places = !depends && !is_float(instruction.dtype) &&
-                         std::all_of(operands.begin(), operands.end(),
-                                     [&](std::uint32_t i) { return code_.instructions[i].places; });
+    instruction.places =
+        !depends && !is_float(instruction.dtype) &&
+        std::all_of(operands.begin(), operands.end(), [&](std::uint32_t i) { return code_.instructions[i].places; });
     code_.instructions.push_back(instruction);
     return static_cast<std::uint32_t>(code_.instructions.size() - 1);
   }
@@ -159,9 +162,12 @@ class Compiler {
       }
       case ExprKind::cast:
         return emit({.kind = Kind::cast, .dtype = e->dtype, .from = e->args[0]->dtype}, {compile(e->args[0])});
-      case ExprKind::call: return compile_call(e);
-      case ExprKind::read: return compile_read(e);
-      case ExprKind::reduce: return compile_reduce(e);
+      case ExprKind::call:
+        return compile_call(e);
+      case ExprKind::read:
+        return compile_read(e);
+      case ExprKind::reduce:
+        return compile_reduce(e);
     }
     unreachable("a kind of expression");
   }

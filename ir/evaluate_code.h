@@ -31,13 +31,13 @@ struct Instruction {
   };
   Kind kind{};
   DType dtype{};
-  DType from{};                 // call, cast: the operands'
-  Op op{};                      // call
-  bool places = false;          // an integer or bool that depends on nothing but axes and symbols
-  std::uint32_t args = 0;       // the first of `count` places in Code::operands
+  DType from{};            // call, cast: the operands'
+  Op op{};                 // call
+  bool places = false;     // an integer or bool that depends on nothing but axes and symbols
+  std::uint32_t args = 0;  // the first of `count` places in Code::operands
   std::uint32_t count = 0;
-  std::uint32_t number = 0;     // index, local: the slot; read, reduce: the place in its list
-  Scalar value;                 // constant
+  std::uint32_t number = 0;  // index, local: the slot; read, reduce: the place in its list
+  Scalar value;              // constant
 };
 
 // An axis at its sizes.
@@ -59,9 +59,9 @@ struct ReadCode {
 struct FoldCode {
   std::vector<std::uint32_t> identity, lift, combine;
   std::uint32_t finish = kNone;
-  std::uint32_t element = 0;                // local
-  std::uint32_t index = 0;                  // local: the row-major position
-  std::vector<std::uint32_t> left, right;   // locals
+  std::uint32_t element = 0;               // local
+  std::uint32_t index = 0;                 // local: the row-major position
+  std::vector<std::uint32_t> left, right;  // locals
 };
 
 struct ReduceCode {
@@ -76,15 +76,15 @@ struct ReduceCode {
   Op combine{};
   Scalar identity;
   std::optional<FoldCode> fold;
-  std::vector<Loop> key;         // the outer axes that it depends on, if kept
-  std::uint32_t table = kNone;   // kept values
+  std::vector<Loop> key;        // the outer axes that it depends on, if kept
+  std::uint32_t table = kNone;  // kept values
 };
 
 struct DefinitionCode {
   const Tensor* tensor = nullptr;
   std::vector<Loop> loops;
   std::uint32_t value = 0;
-  std::uint32_t table = kNone;           // kept values; none where nobody reads it
+  std::uint32_t table = kNone;  // kept values; none where nobody reads it
   std::vector<std::int64_t> shape;
 };
 
@@ -95,10 +95,10 @@ struct Code {
   std::vector<ReduceCode> reduces;
   std::vector<DefinitionCode> definitions;
   std::vector<std::vector<std::int64_t>> table_extents;  // of kept values
-  std::uint32_t slots = 0;   // integers: axes and symbols
-  std::uint32_t locals = 0;  // values of any dtype
+  std::uint32_t slots = 0;                               // integers: axes and symbols
+  std::uint32_t locals = 0;                              // values of any dtype
   std::vector<std::int64_t> initial_slots;
-  bool may_fuse = true;      // a * b + c; not where the program says `exact`
+  bool may_fuse = true;  // a * b + c; not where the program says `exact`
 
   std::uint32_t operand(const Instruction& i, std::uint32_t n) const { return operands[i.args + n]; }
 };

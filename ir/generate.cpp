@@ -61,13 +61,19 @@ Expr literal(Random& random, DType dtype) {
 
 bool can_give(TypeRule rule, DType dtype) {
   switch (rule) {
-    case TypeRule::numeric: return !is_bool(dtype);
-    case TypeRule::floating: return is_float(dtype);
-    case TypeRule::integral: return is_integer(dtype);
-    case TypeRule::integral_or_bool: return !is_float(dtype);
+    case TypeRule::numeric:
+      return !is_bool(dtype);
+    case TypeRule::floating:
+      return is_float(dtype);
+    case TypeRule::integral:
+      return is_integer(dtype);
+    case TypeRule::integral_or_bool:
+      return !is_float(dtype);
     case TypeRule::comparison:
-    case TypeRule::logical: return is_bool(dtype);
-    case TypeRule::select: return true;
+    case TypeRule::logical:
+      return is_bool(dtype);
+    case TypeRule::select:
+      return true;
   }
   return false;
 }
@@ -301,7 +307,8 @@ class Generator {
 
 std::int64_t size_of(const Expr& e, const Program& program, std::span<const std::int64_t> sizes) {
   std::vector<std::pair<VarRef, Scalar>> variables;
-  for (std::size_t i = 0; i < sizes.size(); ++i) variables.emplace_back(program.symbols[i], Scalar{.integer = sizes[i]});
+  for (std::size_t i = 0; i < sizes.size(); ++i)
+    variables.emplace_back(program.symbols[i], Scalar{.integer = sizes[i]});
   return evaluate_scalar(e, variables).integer;
 }
 
@@ -329,7 +336,8 @@ void count(const Expr& e, Coverage& coverage) {
   if (e->kind == ExprKind::call) ++coverage.functions[static_cast<std::size_t>(e->op)];
   if (e->kind == ExprKind::read) {
     coverage.fills += e->fill ? 1 : 0;
-    coverage.indirect += std::any_of(e->args.begin(), e->args.end(), [](const Expr& i) { return i->kind == ExprKind::read; });
+    coverage.indirect +=
+        std::any_of(e->args.begin(), e->args.end(), [](const Expr& i) { return i->kind == ExprKind::read; });
   }
   if (e->kind == ExprKind::reduce) {
     ++coverage.reducers[static_cast<std::size_t>(e->reduce->reducer)];

@@ -13,11 +13,11 @@ namespace quern::ir {
 
 struct GenerateOptions {
   int max_definitions = 4;
-  int max_depth = 5;               // of a definition's expression, reductions included
+  int max_depth = 5;  // of a definition's expression, reductions included
   int max_rank = 3;
-  std::int64_t max_extent = 5;     // of written dimensions
+  std::int64_t max_extent = 5;  // of written dimensions
   bool symbols = true;
-  bool special_values = false;     // infinities and NaN among the inputs
+  bool special_values = false;  // infinities and NaN among the inputs
 };
 
 Program generate_program(std::uint64_t seed, const GenerateOptions& options = {});

@@ -167,11 +167,15 @@ Range Simplifier::range(const Expr& e) {
     return result;
   }
   switch (e->kind) {
-    case ExprKind::constant: result = {e->integer, e->integer}; break;
+    case ExprKind::constant:
+      result = {e->integer, e->integer};
+      break;
     case ExprKind::variable:
       if (is_bool(e->dtype)) result = of(limits(e->dtype));
       break;
-    case ExprKind::call: result = range_of_call(e); break;
+    case ExprKind::call:
+      result = range_of_call(e);
+      break;
     case ExprKind::cast: {
       result = of(limits(e->dtype));
       const Range inner = range(e->args[0]);
@@ -201,6 +205,8 @@ Range Simplifier::range(const Expr& e) {
       if (known.node == e.get()) meet(result, known.interval);
     }
   }
+  // Conditions that exclude each other: this is never evaluated, and any range will do that is one.
+  if (result.lo && result.hi && *result.lo > *result.hi) result.hi = result.lo;
   scope_->ranges.emplace(e.get(), result);
   return result;
 }
@@ -237,7 +243,8 @@ Range Simplifier::range_of_call(const Expr& e) {
       const Interval r = modulus(a, arg(1));
       return of(!r.lo && a.lo && a.hi ? limits(e->dtype) : r);
     }
-    case Op::select: return of(join(arg(1), arg(2)));
+    case Op::select:
+      return of(join(arg(1), arg(2)));
     case Op::min:
     case Op::max: {
       const Interval a = arg(0), b = arg(1);
@@ -258,8 +265,10 @@ Range Simplifier::range_of_call(const Expr& e) {
       }
       return of(limits(e->dtype));
     }
-    case Op::sign: return {-1, 1};
-    default: return range_of_bits(e);
+    case Op::sign:
+      return {-1, 1};
+    default:
+      return range_of_bits(e);
   }
 }
 
@@ -280,7 +289,8 @@ Range Simplifier::range_of_bits(const Expr& e) {
     case Op::shift_right:
       if (a_natural && b_natural && a.hi) meet(result, {0, *a.hi >> std::min<std::int64_t>(*b.lo, 63)});
       break;
-    default: break;
+    default:
+      break;
   }
   return result;
 }
@@ -345,11 +355,15 @@ std::int64_t Simplifier::divisor_of_atom(const Expr& e) {
       const std::int64_t whole = divisor(e->args[0]);
       return by && *by > 0 && whole % *by == 0 ? whole / *by : 1;
     }
-    case Op::mod: return std::gcd(divisor(e->args[0]), divisor(e->args[1]));
+    case Op::mod:
+      return std::gcd(divisor(e->args[0]), divisor(e->args[1]));
     case Op::min:
-    case Op::max: return std::gcd(divisor(e->args[0]), divisor(e->args[1]));
-    case Op::select: return std::gcd(divisor(e->args[1]), divisor(e->args[2]));
-    default: return 1;
+    case Op::max:
+      return std::gcd(divisor(e->args[0]), divisor(e->args[1]));
+    case Op::select:
+      return std::gcd(divisor(e->args[1]), divisor(e->args[2]));
+    default:
+      return 1;
   }
 }
 

@@ -118,12 +118,17 @@ class Machine {
     using enum Instruction::Kind;
     const Instruction& i = code_.instructions[number];
     switch (i.kind) {
-      case constant: return arithmetic.exact(i.dtype, i.value);
-      case index: return arithmetic.exact(i.dtype, {.integer = slots_[i.number]});
-      case local: return locals_[i.number];
-      case select: return choose(i);
+      case constant:
+        return arithmetic.exact(i.dtype, i.value);
+      case index:
+        return arithmetic.exact(i.dtype, {.integer = slots_[i.number]});
+      case local:
+        return locals_[i.number];
+      case select:
+        return choose(i);
       case both:
-      case either: return connect(i);
+      case either:
+        return connect(i);
       case cast: {
         if (i.places) return arithmetic.exact(i.dtype, place(number));
         return arithmetic.cast(i.dtype, i.from, eval(code_.operand(i, 0)));
@@ -134,8 +139,10 @@ class Machine {
         for (std::uint32_t n = 0; n < i.count; ++n) operands[n] = eval(code_.operand(i, n));
         return arithmetic.call(i, std::span(operands.data(), i.count));
       }
-      case read: return read_element(i);
-      case reduce: return reduction(i);
+      case read:
+        return read_element(i);
+      case reduce:
+        return reduction(i);
       case let: {
         for (std::uint32_t n = 0; n + 1 < i.count; ++n) locals_[i.number + n] = eval(code_.operand(i, n));
         const Value value = eval(code_.operand(i, i.count - 1));
@@ -150,12 +157,18 @@ class Machine {
     using enum Instruction::Kind;
     const Instruction& i = code_.instructions[number];
     switch (i.kind) {
-      case constant: return i.value;
-      case index: return {.integer = slots_[i.number]};
-      case cast: return convert(i.dtype, i.from, place(code_.operand(i, 0)));
-      case select: return place(code_.operand(i, place(code_.operand(i, 0)).integer != 0 ? 1 : 2));
-      case both: return place(code_.operand(i, 0)).integer != 0 ? place(code_.operand(i, 1)) : Scalar{};
-      case either: return place(code_.operand(i, 0)).integer != 0 ? Scalar{.integer = 1} : place(code_.operand(i, 1));
+      case constant:
+        return i.value;
+      case index:
+        return {.integer = slots_[i.number]};
+      case cast:
+        return convert(i.dtype, i.from, place(code_.operand(i, 0)));
+      case select:
+        return place(code_.operand(i, place(code_.operand(i, 0)).integer != 0 ? 1 : 2));
+      case both:
+        return place(code_.operand(i, 0)).integer != 0 ? place(code_.operand(i, 1)) : Scalar{};
+      case either:
+        return place(code_.operand(i, 0)).integer != 0 ? Scalar{.integer = 1} : place(code_.operand(i, 1));
       case call: {
         std::array<Scalar, 3> operands;
         for (std::uint32_t n = 0; n < i.count; ++n) operands[n] = place(code_.operand(i, n));
@@ -169,7 +182,8 @@ class Machine {
         }
         return fit(i.dtype, row(i.op).reference(i.from, std::span(operands.data(), i.count)));
       }
-      default: unreachable("a place reads nothing");
+      default:
+        unreachable("a place reads nothing");
     }
   }
 
@@ -294,13 +308,16 @@ class Machine {
         coordinate[d] = arithmetic.value(value).integer;
       }
       if (coordinate[d] >= 0 && coordinate[d] < read.shape[d]) continue;
-      if (!certain || speculative_ > 0) return arithmetic.unknown(i.dtype, {});
-      if (read.fill == kNone) fail_outside(read, d, coordinate[d]);
-      return eval(read.fill);
+      if (read.fill != kNone) {
+        const Value value = eval(read.fill);
+        return certain ? value : arithmetic.unknown(i.dtype, arithmetic.value(value));
+      }
+      if (speculative_ == 0) fail_outside(read, d, coordinate[d]);
+      return arithmetic.unknown(i.dtype, {});
     }
     const std::span<const std::int64_t> at(coordinate, i.count);
-    const Value value = read.input != kNone ? arithmetic.exact(i.dtype, load_input(read.input, at))
-                                            : element(read.definition, at);
+    const Value value =
+        read.input != kNone ? arithmetic.exact(i.dtype, load_input(read.input, at)) : element(read.definition, at);
     return certain ? value : arithmetic.unknown(i.dtype, arithmetic.value(value));
   }
 

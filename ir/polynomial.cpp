@@ -25,9 +25,7 @@ std::int64_t checked_multiply(std::int64_t a, std::int64_t b, bool& overflow) {
   return result;
 }
 
-std::size_t mix(std::size_t seed, std::size_t value) {
-  return (seed ^ value) * 0x9e3779b97f4a7c15ULL + (seed >> 29);
-}
+std::size_t mix(std::size_t seed, std::size_t value) { return (seed ^ value) * 0x9e3779b97f4a7c15ULL + (seed >> 29); }
 
 std::size_t address(const void* p) { return std::hash<const void*>()(p); }
 
@@ -89,8 +87,8 @@ std::int64_t content(const Polynomial& a) {
 // --- The pool: unique nodes -----------------------------------------------------------------------------------------
 
 std::size_t Pool::ShallowHash::operator()(const Node* n) const {
-  std::size_t h = mix(static_cast<std::size_t>(n->kind) * 64 + static_cast<std::size_t>(n->dtype),
-                      static_cast<std::size_t>(n->op));
+  std::size_t h =
+      mix(static_cast<std::size_t>(n->kind) * 64 + static_cast<std::size_t>(n->dtype), static_cast<std::size_t>(n->op));
   h = mix(h, static_cast<std::size_t>(n->integer) ^ std::bit_cast<std::uint64_t>(n->real));
   h = mix(h, address(n->var.get()) ^ address(n->tensor.get()) ^ address(n->reduce.get()));
   h = mix(h, address(n->fill.get()) ^ address(n->where.get()));
@@ -158,11 +156,13 @@ Polynomial Pool::multiply(const Polynomial& a, const Polynomial& b) {
       Atoms joined = monomials_[x.monomial];
       const Atoms& more = monomials_[y.monomial];
       joined.insert(joined.end(), more.begin(), more.end());
-      part.terms.push_back({monomial(std::move(joined)), checked_multiply(x.coefficient, y.coefficient, part.overflow)});
+      part.terms.push_back(
+          {monomial(std::move(joined)), checked_multiply(x.coefficient, y.coefficient, part.overflow)});
     }
     if (a.constant != 0) part.terms.push_back({y.monomial, checked_multiply(a.constant, y.coefficient, part.overflow)});
     std::erase_if(part.terms, [](const Term& term) { return term.coefficient == 0; });
-    std::sort(part.terms.begin(), part.terms.end(), [](const Term& s, const Term& t) { return s.monomial < t.monomial; });
+    std::sort(part.terms.begin(), part.terms.end(),
+              [](const Term& s, const Term& t) { return s.monomial < t.monomial; });
     product = add(product, part);
   }
   return product;
@@ -204,7 +204,8 @@ int Pool::compare(const Node* a, const Node* b) const {
     case ExprKind::constant:
       if (const int order = by(a->integer, b->integer)) return order;
       return by(a->real, b->real);
-    case ExprKind::variable: return a->var == b->var ? 0 : by(a->var->name, b->var->name);
+    case ExprKind::variable:
+      return a->var == b->var ? 0 : by(a->var->name, b->var->name);
     case ExprKind::call:
       if (const int order = by(a->op, b->op)) return order;
       break;
@@ -216,7 +217,8 @@ int Pool::compare(const Node* a, const Node* b) const {
     case ExprKind::reduce:
       if (const int order = by(a->reduce->reducer, b->reduce->reducer)) return order;
       break;
-    case ExprKind::cast: break;
+    case ExprKind::cast:
+      break;
   }
   if (const int order = by(a->args.size(), b->args.size())) return order;
   for (std::size_t i = 0; i < a->args.size(); ++i) {
@@ -236,7 +238,9 @@ bool Pool::term_before(const Term& a, const Term& b) const {
   const Atoms& x = monomials_[a.monomial];
   const Atoms& y = monomials_[b.monomial];
   if (x.size() != y.size()) return x.size() > y.size();
-  const auto magnitude = [](std::int64_t c) { return c < 0 ? 0 - static_cast<std::uint64_t>(c) : static_cast<std::uint64_t>(c); };
+  const auto magnitude = [](std::int64_t c) {
+    return c < 0 ? 0 - static_cast<std::uint64_t>(c) : static_cast<std::uint64_t>(c);
+  };
   if (a.coefficient != b.coefficient && magnitude(a.coefficient) != magnitude(b.coefficient)) {
     return magnitude(a.coefficient) > magnitude(b.coefficient);
   }
@@ -257,7 +261,9 @@ Expr Pool::product(std::uint32_t monomial, std::int64_t times, DType dtype) {
 
 Expr Pool::sum(std::vector<Term> terms, std::int64_t rest, DType dtype) {
   // Negating the lowest integer is undefined: it stays as it is.
-  const auto negatable = [](std::int64_t value) { return value < 0 && value != std::numeric_limits<std::int64_t>::min(); };
+  const auto negatable = [](std::int64_t value) {
+    return value < 0 && value != std::numeric_limits<std::int64_t>::min();
+  };
   // An atom that several products share is written once: (b*128 + i)*n.
   std::unordered_map<const Node*, int> uses;
   const Node* shared = nullptr;
@@ -288,8 +294,9 @@ Expr Pool::sum(std::vector<Term> terms, std::int64_t rest, DType dtype) {
       }
       return true;
     });
-    const bool negative = (group_constant == 0 || negatable(group_constant)) &&
-                          std::all_of(group.begin(), group.end(), [&](const Term& t) { return negatable(t.coefficient); });
+    const bool negative =
+        (group_constant == 0 || negatable(group_constant)) &&
+        std::all_of(group.begin(), group.end(), [&](const Term& t) { return negatable(t.coefficient); });
     if (negative) {
       group_constant = -group_constant;
       for (Term& term : group) term.coefficient = -term.coefficient;

@@ -57,7 +57,8 @@ class Pool {
   // `e`, a node of the pool of an integer dtype, modulo 2^bits: sums and products are opened up, all else are atoms;
   // `overflow` where a coefficient does not fit the dtype as a signed number.
   const Polynomial& polynomial(const Expr& e);
-  // The value in `dtype`, to which other atoms are cast; terms by degree, coefficient and name; common atoms are factored out.
+  // The value in `dtype`, to which other atoms are cast; terms by degree, coefficient and name; common atoms are
+  // factored out.
   Expr expression(const Polynomial& p, DType dtype);
 
   // A total order of nodes that doesn't depend on addresses: structure and names, then the order of interning.

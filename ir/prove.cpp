@@ -205,7 +205,8 @@ bool Simplifier::eliminate(const Polynomial& p, const Node* atom, Budget& budget
       if (nonnegative(add(add(pool_.multiply(a, bound), pool_.multiply(b, c)), last), budget)) return true;
       break;
     }
-    default: unreachable("an atom that can be eliminated");
+    default:
+      unreachable("an atom that can be eliminated");
   }
   return with_constant();
 }

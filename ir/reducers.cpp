@@ -1,7 +1,6 @@
 #include "ir/reducers.h"
 
 #include <algorithm>
-
 #include <array>
 #include <cmath>
 #include <limits>
@@ -20,7 +19,8 @@ constexpr std::int64_t kNoIndex = std::numeric_limits<std::int64_t>::max();
 // What no element is above (sign +1) or below (sign -1).
 Expr extreme(DType type, int sign) {
   if (!is_float(type)) return constant(type, sign > 0 ? highest_integer(type) : lowest_integer(type));
-  const double limit = type == DType::f8e4m3 ? largest_finite(type) : std::numeric_limits<double>::infinity();
+  // Arithmetic in an f8 ends at its largest finite number.
+  const double limit = byte_size(type) == 1 ? largest_finite(type) : std::numeric_limits<double>::infinity();
   return constant(type, sign * limit);
 }
 
@@ -111,7 +111,8 @@ Expr welford_finish(Operands state) {
   return cast(acc, call(Op::div, {cast(weight, state[2]), cast(weight, max(state[0], Expr(1)))}));
 }
 
-// clang-format off: one paragraph a row
+// One paragraph a row.
+// clang-format off
 const std::array<ReducerRow, kReducerCount> kTable = {{
     {.reducer = Reducer::sum, .name = "sum", .arity = 1, .ordered = false, .accepts = is_number, .state = one_value,
      .identity = identity<0>, .lift = lift_value, .combine = combine_by<Op::add>, .finish = first, .result = same_type},
@@ -144,8 +145,7 @@ const std::array<ReducerRow, kReducerCount> kTable = {{
     {.reducer = Reducer::welford, .name = "welford", .arity = 1, .ordered = false, .accepts = is_float,
      .state = [](DType acc) { return std::vector<DType>{DType::i64, acc, acc}; },
      .identity = [](DType acc) { return State{Expr(0), constant(acc, 0.0), constant(acc, 0.0)}; },
-     .lift = welford_lift,
-     .combine = welford_combine, .finish = welford_finish, .result = same_type},
+     .lift = welford_lift, .combine = welford_combine, .finish = welford_finish, .result = same_type},
 }};
 // clang-format on
 

@@ -207,7 +207,8 @@ Expr pow_derivative(Args x, int i) {
 // 6 ^, 7 &, 8 shifts, 9 + -, 10 * / // %, 11 prefix.
 constexpr double kVectorUlp = 4;
 
-// clang-format off: one paragraph a row
+// One paragraph a row.
+// clang-format off
 const std::array<ScalarFunction, kOpCount> kTable = {{
     {.op = Op::add, .name = "add", .notation = "+", .precedence = 9, .arity = 2, .types = TypeRule::numeric,
      .ulp = 0.5, .reference = ring<[](auto a, auto b) { return a + b; }>,

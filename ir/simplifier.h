@@ -42,9 +42,9 @@ class Assumptions::Scope {
 
   std::vector<Bound> bounds;
   std::vector<Known> known;
-  std::vector<Polynomial> facts;                       // each >= 0
-  std::vector<std::pair<const Node*, bool>> truths;    // conditions
-  std::vector<std::pair<const Node*, Expr>> values;    // variables that stand for conditions
+  std::vector<Polynomial> facts;                     // each >= 0
+  std::vector<std::pair<const Node*, bool>> truths;  // conditions
+  std::vector<std::pair<const Node*, Expr>> values;  // variables that stand for conditions
   std::vector<std::pair<const Tensor*, Interval>> elements;
 
   // Learnt. Foreign nodes are kept alive beside what became of them.

@@ -56,13 +56,16 @@ Expr real_identity(const Expr& e) {
     case Op::div:
       if (is(1, 1)) return a;
       return is(1, -1) ? -a : e;
-    case Op::neg: return is_call(a, Op::neg) ? a->args[0] : e;
+    case Op::neg:
+      return is_call(a, Op::neg) ? a->args[0] : e;
     case Op::abs:
       if (is_call(a, Op::abs)) return a;
       return is_call(a, Op::neg) ? call(Op::abs, {a->args[0]}) : e;
     case Op::min:
-    case Op::max: return a.same(e->args[1]) ? a : e;
-    default: return e;
+    case Op::max:
+      return a.same(e->args[1]) ? a : e;
+    default:
+      return e;
   }
 }
 
@@ -103,10 +106,14 @@ Expr Simplifier::compute(const Expr& e) {
       const Scope::Bound* bound = bound_of(own.get());
       return bound && bound->point ? bound->point : own;
     }
-    case ExprKind::call: return compute_call(e);
-    case ExprKind::cast: return compute_cast(e);
-    case ExprKind::read: return compute_read(e);
-    case ExprKind::reduce: return compute_reduce(e);
+    case ExprKind::call:
+      return compute_call(e);
+    case ExprKind::cast:
+      return compute_cast(e);
+    case ExprKind::read:
+      return compute_read(e);
+    case ExprKind::reduce:
+      return compute_reduce(e);
   }
   unreachable("a kind of expression");
 }
@@ -152,12 +159,17 @@ Expr Simplifier::compute_call(const Expr& e) {
 Expr Simplifier::integer_call(Op op, const Expr& node) {
   const Expr& a = node->args[0];
   switch (op) {
-    case Op::floor_div: return divide(a, node->args[1]);
-    case Op::mod: return remainder(a, node->args[1]);
+    case Op::floor_div:
+      return divide(a, node->args[1]);
+    case Op::mod:
+      return remainder(a, node->args[1]);
     case Op::min:
-    case Op::max: return extreme(op, a, node->args[1]);
-    case Op::clamp: return extreme(Op::min, extreme(Op::max, a, node->args[1]), node->args[2]);
-    case Op::relu: return extreme(Op::max, a, number(a->dtype, 0));
+    case Op::max:
+      return extreme(op, a, node->args[1]);
+    case Op::clamp:
+      return extreme(Op::min, extreme(Op::max, a, node->args[1]), node->args[2]);
+    case Op::relu:
+      return extreme(Op::max, a, number(a->dtype, 0));
     case Op::abs: {
       const Range r = range(a);
       return is_unsigned_integer(a->dtype) || (r.lo && *r.lo >= 0) ? a : node;
@@ -166,8 +178,10 @@ Expr Simplifier::integer_call(Op op, const Expr& node) {
     case Op::bit_or:
     case Op::bit_xor:
     case Op::shift_left:
-    case Op::shift_right: return bits(op, a, node->args[1]);
-    default: return node;
+    case Op::shift_right:
+      return bits(op, a, node->args[1]);
+    default:
+      return node;
   }
 }
 
@@ -177,9 +191,9 @@ Expr Simplifier::compute_cast(const Expr& e) {
   while (value->kind == ExprKind::cast) {
     const DType middle = value->dtype, from = value->args[0]->dtype;
     const bool integers = is_integer(to) && is_integer(middle) && is_integer(from);
-    const bool through = integers ? byte_size(to) <= byte_size(middle) || holds(middle, from)
-                                  : holds(middle, from) && (is_float(from) || is_float(to)) &&
-                                        !(is_f8(from) && to == from);
+    const bool through = integers
+                             ? byte_size(to) <= byte_size(middle) || holds(middle, from)
+                             : holds(middle, from) && (is_float(from) || is_float(to)) && !(is_f8(from) && to == from);
     if (!through) break;
     value = value->args[0];
   }
@@ -248,7 +262,8 @@ Interval range(const Expr& e, const Assumptions& assumptions) {
   if (is_constant(simple) || !is_integer(simple->dtype) || simple->dtype == DType::u64) return result;
   const Polynomial& p = simplifier.wide(simple);
   if (const auto lo = simplifier.lower_bound(p); lo && (!r.lo || *lo > *r.lo)) result.lo = lo;
-  if (const auto below = simplifier.lower_bound(scaled(p, -1)); below && (!r.hi || -*below < *r.hi)) result.hi = -*below;
+  if (const auto below = simplifier.lower_bound(scaled(p, -1)); below && (!r.hi || -*below < *r.hi))
+    result.hi = -*below;
   return result;
 }
 

@@ -228,9 +228,10 @@ Expr Simplifier::connect(Op op, const Expr& e) {
   }
   // A later side may imply an earlier one, which then says nothing; one that reads may need its guard.
   for (std::size_t i = 0; i < kept.size();) {
-    const bool implied = std::any_of(kept.begin() + static_cast<std::ptrdiff_t>(i) + 1, kept.end(), [&](const Expr& other) {
-      return !reads_anything(other) && (all ? implies(other, kept[i]) : implies(kept[i], other));
-    });
+    const bool implied =
+        std::any_of(kept.begin() + static_cast<std::ptrdiff_t>(i) + 1, kept.end(), [&](const Expr& other) {
+          return !reads_anything(other) && (all ? implies(other, kept[i]) : implies(kept[i], other));
+        });
     if (implied) {
       kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(i));
     } else {
@@ -341,7 +342,8 @@ void Simplifier::learn(Scope& inner, const Polynomial& p) {
   const Pool::Atoms& atoms = pool_.atoms(p.terms[0].monomial);
   if (p.terms.size() > 1 || atoms.size() > 1) return inner.facts.push_back(p);
   const std::int64_t factor = p.terms[0].coefficient;
-  if (factor == std::numeric_limits<std::int64_t>::min() || p.constant == std::numeric_limits<std::int64_t>::min()) return;
+  if (factor == std::numeric_limits<std::int64_t>::min() || p.constant == std::numeric_limits<std::int64_t>::min())
+    return;
   Interval interval;
   if (factor > 0) {
     interval.lo = -floor_quotient(p.constant, factor);

@@ -63,9 +63,7 @@ std::optional<Digits> split_digits(const Polynomial& p, std::int64_t c, const In
 
 }  // namespace
 
-Polynomial Simplifier::exact_polynomial(const Expr& e) {
-  return range(e).exact ? pool_.polynomial(e) : pool_.atom(e);
-}
+Polynomial Simplifier::exact_polynomial(const Expr& e) { return range(e).exact ? pool_.polynomial(e) : pool_.atom(e); }
 
 // --- Quotients ------------------------------------------------------------------------------------------------------
 
@@ -86,15 +84,19 @@ Expr Simplifier::divide(const Expr& a, const Expr& b) {
     const Expr rest_of = pool_.expression(rest, a->dtype);
     Polynomial last = add(wide(b), wide(rest_of), -1);
     last.constant -= 1;
-    const Node* atom = only_atom(pool_, rest);
+    const bool alone = quotient.is_constant() && quotient.constant == 0;
+    const auto nested_divisor = [&]() -> Expr {
+      if (!alone || !is_call(a, Op::floor_div)) return {};
+      Polynomial positive = wide(a->args[1]);
+      positive.constant -= 1;
+      return nonnegative(positive) ? simplify(a->args[1] * b) : Expr();
+    };
     if (nonnegative(wide(rest_of)) && nonnegative(last)) {
       result = pool_.expression(quotient, a->dtype);
-    } else if (atom && atom->kind == ExprKind::call && atom->op == Op::floor_div && quotient.terms.empty()) {
-      Polynomial positive = wide(atom->args[1]);
-      positive.constant -= 1;
-      if (nonnegative(positive)) result = divide(atom->args[0], simplify(atom->args[1] * b));
-    } else if (!quotient.terms.empty() || quotient.constant != 0) {
-      const Polynomial open = pool_.atom(divide(rest_of, b));
+    } else if (const Expr product = nested_divisor()) {
+      result = divide(a->args[0], product);
+    } else if (!alone) {
+      const Polynomial open = pool_.polynomial(divide(rest_of, b));
       result = pool_.expression(recombine(add(quotient, open), a->dtype), a->dtype);
     }
   }
@@ -125,8 +127,8 @@ Expr Simplifier::divide_by_constant(const Expr& a, std::int64_t c) {
 
   Expr part;
   const Node* atom = only_atom(pool_, open);
-  const auto inner = atom && atom->kind == ExprKind::call && atom->args.size() == 2 ? positive_constant(atom->args[1])
-                                                                                    : std::nullopt;
+  const auto inner =
+      atom && atom->kind == ExprKind::call && atom->args.size() == 2 ? positive_constant(atom->args[1]) : std::nullopt;
   std::int64_t product = 0;
   if (const auto digits = split_digits(open, c, [this](const Polynomial& q) { return interval(q); })) {
     part = divide(pool_.expression(digits->high, dtype), number(dtype, c / digits->factor));
@@ -142,7 +144,8 @@ Expr Simplifier::divide_by_constant(const Expr& a, std::int64_t c) {
   return pool_.expression(recombine(add(quotient, pool_.polynomial(part)), dtype), dtype);
 }
 
-// a = quotient * b + rest, by long division along the term of b of the highest degree. Nothing where b may be 0 or less.
+// a = quotient * b + rest, by long division along the term of b of the highest degree. Nothing where b may be 0 or
+// less.
 std::optional<std::pair<Polynomial, Polynomial>> Simplifier::divide_polynomial(const Expr& a, const Expr& b) {
   const Polynomial by = exact_polynomial(b);
   if (by.terms.empty()) return std::nullopt;

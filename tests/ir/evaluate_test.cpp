@@ -63,8 +63,9 @@ TEST(Evaluate, MatmulAgainstLoops) {
 
 TEST(Evaluate, ConvolutionPadsByItsFill) {
   std::vector<float> x{1, 2, 3, 4}, f{1, 10, 100};
-  const auto y = run("kernel f(x: f32[n], f: f32[3]) -> (y: f32[n]) { y[i] = sum[u in 3]((x[i + u - 1] else 0) * f[u]) }",
-                     {4}, {host(x, {4}), host(f, {3})}, {4});
+  const auto y =
+      run("kernel f(x: f32[n], f: f32[3]) -> (y: f32[n]) { y[i] = sum[u in 3]((x[i + u - 1] else 0) * f[u]) }", {4},
+          {host(x, {4}), host(f, {3})}, {4});
   EXPECT_EQ(y, (std::vector<float>{210, 321, 432, 43}));
 }
 
@@ -98,9 +99,9 @@ TEST(Evaluate, ArgmaxTakesTheFirstAndNanWins) {
 
 TEST(Evaluate, EmptyReductionsGiveTheirIdentity) {
   std::vector<float> none;
-  const std::vector<std::pair<std::string, float>> cases = {{"sum", 0.0f},        {"prod", 1.0f},
-                                                            {"max", -kInfinity},  {"min", kInfinity},
-                                                            {"logsumexp", -kInfinity}, {"welford", 0.0f}};
+  const std::vector<std::pair<std::string, float>> cases = {
+      {"sum", 0.0f},    {"prod", 1.0f}, {"max", -kInfinity}, {"min", kInfinity}, {"logsumexp", -kInfinity},
+      {"welford", 0.0f}};
   for (const auto& [name, identity] : cases) {
     const std::string text = "kernel f(x: f32[n]) -> (y: f32[1]) { y[i] = " + name + "[j in n](x[j]) }";
     EXPECT_EQ(run(text, {0}, {host(none, {0})}, {1}), std::vector<float>{identity}) << name;
@@ -126,8 +127,9 @@ TEST(Evaluate, LogsumexpAndVarianceAgainstFormulas) {
 
 TEST(Evaluate, ScansGathersAndRaggedGroups) {
   std::vector<float> x{1, 2, 3, 4};
-  EXPECT_EQ(run("kernel f(x: f32[n]) -> (c: f32[n]) { c[j] = sum[p in n where p <= j](x[p]) }", {4}, {host(x, {4})}, {4}),
-            (std::vector<float>{1, 3, 6, 10}));
+  EXPECT_EQ(
+      run("kernel f(x: f32[n]) -> (c: f32[n]) { c[j] = sum[p in n where p <= j](x[p]) }", {4}, {host(x, {4})}, {4}),
+      (std::vector<float>{1, 3, 6, 10}));
   std::vector<std::int32_t> idx{3, 0, 3, 1};
   EXPECT_EQ(run("kernel f(x: f32[n], g: i32[n]) -> (y: f32[n]) with g in 0..n { y[j] = x[g[j]] }", {4},
                 {host(x, {4}), host(idx, {4})}, {4}),
@@ -147,7 +149,8 @@ TEST(Evaluate, StridesOfEverySign) {
     for (const VarRef& symbol : program.symbols) {
       symbols.push_back(symbol->name == "m" ? 2 : symbol->name == "n" ? 3 : symbol->name == "s" ? s : t);
     }
-    evaluate(program, symbols, std::vector{HostTensor{DType::f32, {2, 3}, {s, t}, data}}, std::vector{host(out, {2, 3})});
+    evaluate(program, symbols, std::vector{HostTensor{DType::f32, {2, 3}, {s, t}, data}},
+             std::vector{host(out, {2, 3})});
     return out;
   };
   EXPECT_EQ(with(3, 1, x.data()), (std::vector<float>{2, 4, 6, 8, 10, 12}));
@@ -168,7 +171,8 @@ TEST(Evaluate, UpdatesInPlace) {
 TEST(Evaluate, EveryOperationRoundsToItsDtype) {
   std::vector<float> x{1.0f};
   // 1 + 2^-9 is not a bf16.
-  EXPECT_EQ(run("kernel f(x: f32[1]) -> (y: f32[1]) { y[i] = f32(bf16(x[i]) + bf16(0.001953125)) }", {}, {host(x, {1})}, {1})[0],
+  EXPECT_EQ(run("kernel f(x: f32[1]) -> (y: f32[1]) { y[i] = f32(bf16(x[i]) + bf16(0.001953125)) }", {}, {host(x, {1})},
+                {1})[0],
             1.0f);
   EXPECT_EQ(run("kernel f(x: f32[1]) -> (y: f32[1]) { y[i] = f32(f8e4m3(x[i] * 1000.0)) }", {}, {host(x, {1})}, {1})[0],
             448.0f);

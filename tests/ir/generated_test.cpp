@@ -101,8 +101,9 @@ TEST(Generated, SimplifyKeepsEveryBit) {
         const auto size = static_cast<std::size_t>(byte_size(dtype));
         for (std::size_t begin = 0; begin < expected[o].bytes.size(); begin += size) {
           ASSERT_TRUE(identical(dtype, load(dtype, &expected[o].bytes[begin]), load(dtype, &got[o].bytes[begin])))
-              << shown(program, seed) << "\nsimplified\n" << to_string(simple) << "\nsizes " << testing::PrintToString(sizes)
-              << " run " << run << " output " << o << " element " << begin / size;
+              << shown(program, seed) << "\nsimplified\n"
+              << to_string(simple) << "\nsizes " << testing::PrintToString(sizes) << " run " << run << " output " << o
+              << " element " << begin / size;
         }
       }
     }
@@ -128,7 +129,8 @@ TEST(Generated, BoundsSurroundTheReference) {
       const auto checked = evaluate_with_bounds(program, sizes, hosts(inputs), o, at);
       for (std::size_t i = 0; i < at.size(); ++i) {
         const double value = convert(DType::f64, dtype, values[i]).real;
-        ASSERT_TRUE(identical(DType::f64, {.real = value}, {.real = checked[i].value})) << shown(program, seed) << value << " " << checked[i].value;
+        ASSERT_TRUE(identical(DType::f64, {.real = value}, {.real = checked[i].value}))
+            << shown(program, seed) << value << " " << checked[i].value;
         ASSERT_GE(checked[i].bound, 0) << shown(program, seed);
       }
     }

@@ -44,12 +44,18 @@ Scalar Perturbed::element(const Tensor& tensor, std::span<const std::int64_t> co
 
 Scalar Perturbed::eval(const Expr& e, bool may_stay_wide) {
   switch (e->kind) {
-    case ExprKind::constant: return is_float(e->dtype) ? Scalar{.real = e->real} : fit(e->dtype, {.integer = e->integer});
-    case ExprKind::variable: return {.integer = places_.at(e->var.get())};
-    case ExprKind::cast: return convert(e->dtype, e->args[0]->dtype, eval(e->args[0]));
-    case ExprKind::call: return call(e, may_stay_wide);
-    case ExprKind::read: return read(e);
-    case ExprKind::reduce: return reduce(e);
+    case ExprKind::constant:
+      return is_float(e->dtype) ? Scalar{.real = e->real} : fit(e->dtype, {.integer = e->integer});
+    case ExprKind::variable:
+      return {.integer = places_.at(e->var.get())};
+    case ExprKind::cast:
+      return convert(e->dtype, e->args[0]->dtype, eval(e->args[0]));
+    case ExprKind::call:
+      return call(e, may_stay_wide);
+    case ExprKind::read:
+      return read(e);
+    case ExprKind::reduce:
+      return reduce(e);
   }
   unreachable("a kind of expression");
 }

@@ -84,7 +84,8 @@ TEST(ScalarFunctions, NanGoesThroughMinAndMax) {
 std::vector<std::vector<double>> points(const ScalarFunction& f, int count) {
   std::mt19937_64 random(7);
   std::uniform_real_distribution<double> positive(0.2, 3.0), any(-3.0, 3.0);
-  const bool needs_positive = f.op == Op::log || f.op == Op::sqrt || f.op == Op::rsqrt || f.op == Op::pow || f.op == Op::log1p;
+  const bool needs_positive =
+      f.op == Op::log || f.op == Op::sqrt || f.op == Op::rsqrt || f.op == Op::pow || f.op == Op::log1p;
   std::vector<std::vector<double>> result(static_cast<std::size_t>(count));
   for (auto& point : result) {
     for (int i = 0; i < f.arity; ++i) point.push_back(needs_positive ? positive(random) : any(random));

@@ -11,7 +11,8 @@ namespace quern::ir {
 namespace {
 
 struct Simplify : testing::Test {
-  VarRef i = make_var("i"), j = make_var("j"), k = make_var("k"), b = make_var("b"), r = make_var("r"), x = make_var("x");
+  VarRef i = make_var("i"), j = make_var("j"), k = make_var("k"), b = make_var("b"), r = make_var("r"),
+         x = make_var("x");
   VarRef n = make_var("n"), m = make_var("m"), p = make_var("p"), q = make_var("q");
   Assumptions sizes = Assumptions().with_at_least(n, 0).with_at_least(m, 0);
 
@@ -86,6 +87,10 @@ TEST_F(Simplify, SymbolicDivisors) {
   EXPECT_EQ(prove(less(mod(x, n), n), flat_known), true);
   // n may be 0, and then x // n is 0.
   expect(div(Expr(n) * Expr(x), n), div(Expr(n) * Expr(x), n), sizes);
+  // A nested quotient keeps what stands beside it.
+  const Assumptions some = sizes.with(less(0, Expr(n)));
+  expect(div(div(x, 6) + Expr(n), n), div(x, Expr(n) * 6) + 1, some);
+  expect(div(div(x, 6) + Expr(n), n) * Expr(n) + mod(div(x, 6) + Expr(n), n), Expr(n) + div(x, 6), some);
   const Expr w = Expr(n) + 2;
   const Assumptions padded = sizes.with({i, 0, Expr(m)}).with({j, 0, w});
   expect(div(Expr(i) * w + Expr(j), w), i, padded);
@@ -135,7 +140,8 @@ TEST_F(Simplify, TilesStayInside) {
 }
 
 TEST_F(Simplify, FactsAndValues) {
-  const Assumptions known = sizes.with(less_equal(Expr(m) * Expr(n), 2147483647)).with({i, 0, Expr(m)}).with({j, 0, Expr(n)});
+  const Assumptions known =
+      sizes.with(less_equal(Expr(m) * Expr(n), 2147483647)).with({i, 0, Expr(m)}).with({j, 0, Expr(n)});
   EXPECT_EQ(range(Expr(i) * Expr(n) + Expr(j), known).hi, 2147483646);
   EXPECT_EQ(range(Expr(i) * Expr(n) + Expr(j), known).lo, 0);
   const Assumptions let = sizes.with({i, 0, Expr(n)}).with_value(x, Expr(i) * 4);
@@ -159,6 +165,28 @@ TEST_F(Simplify, RangesAreConservative) {
   EXPECT_EQ(range(Expr(p), known), (Interval{}));
   const auto tensor = make_tensor("t", DType::i32, {Expr(n)});
   EXPECT_EQ(range(read(tensor, {Expr(j)}), known), (Interval{-2147483648LL, 2147483647}));
+}
+
+TEST_F(Simplify, ConditionsThatExcludeEachOtherDoNoHarm) {
+  const Assumptions dead = Assumptions().with(less(i, 0)).with(less(3, i));
+  EXPECT_NO_THROW(simplify(div(x, i) + mod(x, i) + Expr(i) * Expr(i), dead));
+  EXPECT_NO_THROW(simplify(div(8, i), dead));
+}
+
+TEST_F(Simplify, KernelsKnowTheirGrid) {
+  Kernel kernel;
+  kernel.params = {make_global(make_tensor("x", DType::f32, {Expr(m)}))};
+  kernel.symbols = {m, p};
+  kernel.facts = {{.kind = Fact::Kind::condition, .condition = equals(mod(m, 128), 0)}};
+  kernel.grid = {ceil_div(m, 128)};
+  kernel.block = {b};
+  kernel.warps = 4;
+  kernel.warp = i;
+  kernel.lane = j;
+  const Assumptions known = assumptions_of(kernel);
+  EXPECT_EQ(prove(less(Expr(b) * 128 + Expr(i) * 32 + Expr(j), m), known), true);
+  EXPECT_EQ(range(m, known).lo, 0);
+  EXPECT_EQ(range(p, known).lo, std::nullopt);
 }
 
 TEST_F(Simplify, LogicDropsWhatFollows) {
@@ -196,7 +224,8 @@ TEST_F(Simplify, FloatsKeepTheirBits) {
   expect(real(1) * Expr(f), f, {});
   expect(Expr(f) - real(0), f, {});
   expect(Expr(f) + real(-0.0), f, {});
-  for (const Expr& e : {Expr(f) + real(0), Expr(f) * real(0), Expr(f) - Expr(f), Expr(f) - real(-0.0)}) expect(e, e, {});
+  for (const Expr& e : {Expr(f) + real(0), Expr(f) * real(0), Expr(f) - Expr(f), Expr(f) - real(-0.0)})
+    expect(e, e, {});
   expect(real(1.5) + real(2), real(3.5), {});
   expect(real(16777216) + real(1), real(16777216), {});
   const Expr nan = real(std::numeric_limits<double>::quiet_NaN());
@@ -233,8 +262,8 @@ TEST_F(Simplify, ReductionsOverNothing) {
   const auto t = make_tensor("t", DType::f32, {Expr(n)});
   const Expr element = read(t, {Expr(k)});
   expect(reduce(Reducer::sum, {{k, 0, 0}}, {element}), constant(DType::f32, 0.0), {});
-  expect(reduce(Reducer::max, {{k, 3, 2}}, {element}),
-         constant(DType::f32, -std::numeric_limits<double>::infinity()), {});
+  expect(reduce(Reducer::max, {{k, 3, 2}}, {element}), constant(DType::f32, -std::numeric_limits<double>::infinity()),
+         {});
   expect(reduce(Reducer::argmax, {{k, 0, 5}}, {element}, less(k, 0)), -1, {});
   const std::vector<Axis> axes{{k, 0, Expr(n)}};
   expect(reduce(Reducer::sum, axes, {element}, less(k, n)), reduce(Reducer::sum, axes, {element}), {});
@@ -266,7 +295,8 @@ TEST_F(Simplify, LinearFormsGiveStrides) {
   ASSERT_TRUE(parts);
   EXPECT_TRUE(equal(parts->rest, simplify(Expr(j) * Expr(n) + 7)));
   const VarRef narrow = make_var("t", DType::i32);
-  EXPECT_TRUE(is_integer(*coefficient(cast(DType::i64, Expr(narrow) * constant(DType::i32, std::int64_t{4})), narrow), 4));
+  EXPECT_TRUE(
+      is_integer(*coefficient(cast(DType::i64, Expr(narrow) * constant(DType::i32, std::int64_t{4})), narrow), 4));
 }
 
 }  // namespace
