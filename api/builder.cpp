@@ -74,7 +74,7 @@ Tensor::Tensor(std::shared_ptr<BuilderState> state, std::shared_ptr<const ir::Te
 const std::string& Tensor::name() const { return tensor_->name; }
 DType Tensor::dtype() const { return tensor_->dtype; }
 
-Read Tensor::at(std::vector<Expr> index) const {
+Read Tensor::at(const std::vector<Expr>& index) const {
   if (index.size() != shape_.size()) {
     fail("{}, {}, is read with {} ind{}; it takes one per dimension", name(), api::type_of(*this), index.size(),
          index.size() == 1 ? "ex" : "ices");
@@ -104,7 +104,8 @@ Dim ProgramBuilder::symbol(const std::string& name) {
   return api::wrap(ir::Expr(state_->symbols.back()));
 }
 
-Tensor ProgramBuilder::input(const std::string& name, DType dtype, std::vector<Dim> shape, InputOptions options) {
+Tensor ProgramBuilder::input(const std::string& name, DType dtype, const std::vector<Dim>& shape,
+                             const InputOptions& options) {
   state_->inputs.push_back(ir::make_tensor(name, dtype, api::unwrap_sizes(shape, "a dimension of " + name),
                                            api::unwrap_sizes(options.strides, "a stride of " + name),
                                            options.constant));

@@ -170,7 +170,7 @@ Axis::operator Expr() const { return wrap(ir::Expr(variable_)); }
 
 const std::string& Axis::name() const { return variable_->name; }
 
-Expr reduce(std::string_view reducer, std::vector<Axis> axes, const Expr& e, const ReduceOptions& options) {
+Expr reduce(std::string_view reducer, const std::vector<Axis>& axes, const Expr& e, const ReduceOptions& options) {
   const std::optional<ir::Reducer> found = ir::parse_reducer(reducer);
   if (!found) {
     std::string known;
@@ -196,11 +196,11 @@ Expr reduce(std::string_view reducer, std::vector<Axis> axes, const Expr& e, con
   return wrap(ir::reduce(*found, std::move(ranges), {std::move(element)}, std::move(where), contract));
 }
 
-Expr sum(std::vector<Axis> axes, const Expr& e, const ReduceOptions& options) {
-  return reduce("sum", std::move(axes), e, options);
+Expr sum(const std::vector<Axis>& axes, const Expr& e, const ReduceOptions& options) {
+  return reduce("sum", axes, e, options);
 }
 
-Expr call(std::string_view function, std::vector<Expr> operands) {
+Expr call(std::string_view function, const std::vector<Expr>& operands) {
   // Operators have names too here, where they have no notation.
   const auto rows = ir::scalar_functions();
   const auto found = std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.name == function; });

@@ -10,7 +10,18 @@
 namespace quern {
 namespace {
 
-using namespace api;
+using api::axes_over;
+using api::broadcast;
+using api::broadcast_index;
+using api::common_state;
+using api::compute_dtype;
+using api::define;
+using api::dimension;
+using api::indices_of;
+using api::provably_equal;
+using api::simplified;
+using api::sum_dtype;
+using api::widened;
 
 std::string described(const std::vector<Tensor>& tensors) {
   std::string text;

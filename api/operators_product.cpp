@@ -12,7 +12,16 @@
 namespace quern {
 namespace {
 
-using namespace api;
+using api::broadcast;
+using api::broadcast_index;
+using api::common_state;
+using api::define;
+using api::described;
+using api::indices_of;
+using api::is_number;
+using api::provably_equal;
+using api::simplified;
+using api::sum_dtype;
 
 // y[axes] = the sum over `summed` of the product of the reads, as the options ask for. Where there is an epilogue the
 // sum has a definition of its own.

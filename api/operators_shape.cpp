@@ -10,7 +10,15 @@
 namespace quern {
 namespace {
 
-using namespace api;
+using api::axes_over;
+using api::common_state;
+using api::define;
+using api::described;
+using api::dimension;
+using api::indices_of;
+using api::is_number;
+using api::provably_equal;
+using api::simplified;
 
 // Runs of dimensions of the old and the new shape that hold the same elements.
 struct Run {

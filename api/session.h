@@ -1,0 +1,17 @@
+#pragma once
+// Options as the tuning room takes them.
+
+#include "autotune/session.h"
+#include "quern/compile.h"
+
+namespace quern::api {
+
+// The store that the options name, or one in memory where they use none.
+autotune::Store& store_of(const Options& options);
+
+autotune::TuneSettings tune_settings(const Options& options);
+
+// Those of the sizes that are symbols of the program.
+Sizes known_sizes(const Program& program, const Sizes& sizes);
+
+}  // namespace quern::api

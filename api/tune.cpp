@@ -1,0 +1,58 @@
+// tune: a winner in the store for every kernel of a program.
+
+#include "api/device.h"
+#include "api/session.h"
+#include "base/error.h"
+
+namespace quern {
+namespace api {
+
+autotune::Store& store_of(const Options& options) {
+  return autotune::shared_store(options.use_store ? options.store : ":memory:");
+}
+
+autotune::TuneSettings tune_settings(const Options& options) {
+  return {options.budget_seconds, options.compile_threads, options.seed, options.nvrtc};
+}
+
+Sizes known_sizes(const Program& program, const Sizes& sizes) {
+  Sizes known;
+  for (const std::string& symbol : program.symbols()) {
+    if (const auto it = sizes.find(symbol); it != sizes.end()) known.insert(*it);
+  }
+  return known;
+}
+
+}  // namespace api
+
+TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback) {
+  const Program sized = program.bind(api::known_sizes(program, options.sizes));
+  if (!sized.symbols().empty()) {
+    fail("tuning {} takes a size for its symbol '{}': give it in Options::sizes (on the command line -D {}=1024)",
+         program.name(), sized.symbols().front(), sized.symbols().front());
+  }
+  runtime::Device& device = api::open_device(options.device);
+  const auto observe = [&](const autotune::TuneStep& step) {
+    return !callback || callback({.kernel = step.title,
+                                  .kernel_index = step.kernel,
+                                  .kernel_count = step.kernels,
+                                  .schedule = step.schedule,
+                                  .rejection = step.rejection,
+                                  .tried = step.tried,
+                                  .candidates = step.candidates,
+                                  .seconds = step.seconds,
+                                  .best_seconds = step.best_seconds,
+                                  .elapsed_seconds = step.elapsed_seconds});
+  };
+  const autotune::TuneResult result =
+      autotune::tune(sized.ir(), device, api::store_of(options), api::tune_settings(options), observe);
+  TuneReport report{.kernels = {}, .tried = 0, .elapsed_seconds = result.elapsed_seconds, .stopped = result.stopped};
+  for (const autotune::KernelResult& kernel : result.kernels) {
+    report.tried += kernel.tried;
+    report.kernels.push_back({kernel.title, kernel.schedule, kernel.fallback, kernel.seconds, kernel.fallback_seconds,
+                              kernel.tried, kernel.rejected, kernel.from_store});
+  }
+  return report;
+}
+
+}  // namespace quern
