@@ -61,7 +61,9 @@ void Statement::check(int code) const {
 void Statement::bind_next(std::int64_t value) { check(sqlite3_bind_int64(handle_.get(), next_++, value)); }
 
 void Statement::bind_next(std::string_view value) {
-  check(sqlite3_bind_text64(handle_.get(), next_++, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+  // A null pointer would be NULL rather than the empty text.
+  const char* data = value.data() ? value.data() : "";
+  check(sqlite3_bind_text64(handle_.get(), next_++, data, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
 }
 
 void Statement::bind_next(std::span<const std::byte> value) {
