@@ -46,7 +46,7 @@ class QUERN_API Tensor {
   const std::vector<Dim>& shape() const { return shape_; }
 
   // The element at `index`, one i64 expression per dimension. Error where their number or dtype is another.
-  Read at(std::vector<Expr> index) const;
+  Read at(const std::vector<Expr>& index) const;
   template <typename... Index>
   Read operator()(const Index&... index) const {
     return at({Expr(index)...});
@@ -93,7 +93,7 @@ class QUERN_API ProgramBuilder {
   // same name.
   Dim symbol(const std::string& name);
 
-  Tensor input(const std::string& name, DType dtype, std::vector<Dim> shape, InputOptions options = {});
+  Tensor input(const std::string& name, DType dtype, const std::vector<Dim>& shape, const InputOptions& options = {});
 
   // name[axes] = value for every point of the axes, which start at 0. The tensor has the dtype of `value`.
   Tensor compute(const std::string& name, const std::vector<Axis>& axes, const Expr& value);

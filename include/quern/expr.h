@@ -103,12 +103,12 @@ struct ReduceOptions {
 };
 
 // The reducer of that name (sum, prod, max, min, any, all, argmax, argmin, logsumexp, welford) of `e` over `axes`.
-QUERN_API Expr reduce(std::string_view reducer, std::vector<Axis> axes, const Expr& e,
+QUERN_API Expr reduce(std::string_view reducer, const std::vector<Axis>& axes, const Expr& e,
                       const ReduceOptions& options = {});
-QUERN_API Expr sum(std::vector<Axis> axes, const Expr& e, const ReduceOptions& options = {});
+QUERN_API Expr sum(const std::vector<Axis>& axes, const Expr& e, const ReduceOptions& options = {});
 
 // The scalar function of that name, for every row of the language's table: "gelu", "clamp", "add".
-QUERN_API Expr call(std::string_view function, std::vector<Expr> operands);
+QUERN_API Expr call(std::string_view function, const std::vector<Expr>& operands);
 
 // `e` in `dtype`; itself where it has it.
 QUERN_API Expr cast(DType dtype, const Expr& e);
