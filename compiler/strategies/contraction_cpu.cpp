@@ -71,7 +71,9 @@ class Writer {
     const DType dtype = accumulator();
     const std::int64_t pad = kPitchBytes / byte_size(dtype);
     a_ = scratch("a_s", dtype, padded(std::vector<std::int64_t>{mc_, kc_}, pad));
-    b_ = scratch("b_s", dtype, row_major(std::vector<std::int64_t>{nc_ / nr_, kc_, nr_}));
+    // Panels lie a row further apart than they are long: in step they would share the sets of the first-level cache.
+    const Digit panel{nc_ / nr_, Place::address, kc_ * nr_ + pad};
+    b_ = scratch("b_s", dtype, Layout{{{panel}, {{kc_, Place::address, nr_}}, {{nr_, Place::address, 1}}}, {}});
     c_ = scratch("c_s", dtype, row_major(std::vector<std::int64_t>{mc_, nc_}));
     const std::int64_t lanes = kernel_.lanes;
     acc_layout_ = {{{{mr_, Place::reg, nr_ / lanes}}, {{lanes, Place::lane, 1}, {nr_ / lanes, Place::reg, 1}}}, {}};
