@@ -10,7 +10,7 @@
 #include "ir/parser.h"
 #include "ir/printer.h"
 #include "ir/scalar.h"
-#include "perturbed.h"
+#include "tests/ir/perturbed.h"
 
 namespace quern::ir {
 namespace {

@@ -1,4 +1,4 @@
-#include "perturbed.h"
+#include "tests/ir/perturbed.h"
 
 #include <algorithm>
 #include <cmath>

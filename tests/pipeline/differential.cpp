@@ -1,4 +1,4 @@
-#include "differential.h"
+#include "tests/pipeline/differential.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "differential.h"
+#include "tests/pipeline/differential.h"
 
 #include <gtest/gtest.h>
 
