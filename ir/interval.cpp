@@ -321,7 +321,9 @@ std::int64_t Simplifier::divisor(const Expr& e) {
     result = divisor_of_atom(e);
     for (const Scope* s = scope_.get(); s; s = s->parent.get()) {
       for (const Scope::Known& known : s->known) {
-        if (known.node == e.get()) result = std::lcm(result, known.divisor);
+        std::int64_t both;
+        if (known.node != e.get() || known.divisor <= 1 || result == 0) continue;
+        if (!__builtin_mul_overflow(result / std::gcd(result, known.divisor), known.divisor, &both)) result = both;
       }
     }
   } else {

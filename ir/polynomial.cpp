@@ -13,15 +13,18 @@
 namespace quern::ir {
 namespace {
 
+// The lowest number counts as overflow too, since its negation does.
+constexpr std::int64_t kLowest = std::numeric_limits<std::int64_t>::min();
+
 std::int64_t checked_add(std::int64_t a, std::int64_t b, bool& overflow) {
   std::int64_t result;
-  if (__builtin_add_overflow(a, b, &result)) overflow = true;
+  if (__builtin_add_overflow(a, b, &result) || result == kLowest) overflow = true;
   return result;
 }
 
 std::int64_t checked_multiply(std::int64_t a, std::int64_t b, bool& overflow) {
   std::int64_t result;
-  if (__builtin_mul_overflow(a, b, &result)) overflow = true;
+  if (__builtin_mul_overflow(a, b, &result) || result == kLowest) overflow = true;
   return result;
 }
 
@@ -63,7 +66,7 @@ Polynomial wrapped(Polynomial p, DType dtype) {
   const int unused = 64 - 8 * byte_size(dtype);
   const auto wrap = [&](std::int64_t& value) {
     const std::int64_t narrow = static_cast<std::int64_t>(static_cast<std::uint64_t>(value) << unused) >> unused;
-    p.overflow = p.overflow || narrow != value;
+    p.overflow = p.overflow || narrow != value || narrow == kLowest;
     value = narrow;
   };
   for (Term& term : p.terms) wrap(term.coefficient);
@@ -261,9 +264,7 @@ Expr Pool::product(std::uint32_t monomial, std::int64_t times, DType dtype) {
 
 Expr Pool::sum(std::vector<Term> terms, std::int64_t rest, DType dtype) {
   // Negating the lowest integer is undefined: it stays as it is.
-  const auto negatable = [](std::int64_t value) {
-    return value < 0 && value != std::numeric_limits<std::int64_t>::min();
-  };
+  const auto negatable = [](std::int64_t value) { return value < 0 && value != kLowest; };
   // An atom that several products share is written once: (b*128 + i)*n.
   std::unordered_map<const Node*, int> uses;
   const Node* shared = nullptr;

@@ -37,6 +37,7 @@ const Polynomial& Simplifier::wide(const Expr& e) {
   const Range r = range(e);
   if (const auto value = as_integer(e); value && (e->dtype != DType::u64 || *value >= 0)) {
     p.constant = *value;
+    p.overflow = *value == std::numeric_limits<std::int64_t>::min();
   } else if (e->kind == ExprKind::call && r.exact &&
              (e->op == Op::add || e->op == Op::sub || e->op == Op::neg || e->op == Op::mul)) {
     const Polynomial& a = wide(e->args[0]);
