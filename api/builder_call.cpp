@@ -186,12 +186,12 @@ Expr BuilderCall::activated(std::string_view name, const Expr& value) const {
 }  // namespace api
 
 std::span<const BuilderInfo> builders() {
-  static const std::vector<BuilderInfo> infos = [] {
+  static const std::vector<BuilderInfo> kInfos = [] {
     std::vector<BuilderInfo> list;
     for (const api::BuilderRow& row : api::builder_table()) list.push_back(row.info);
     return list;
   }();
-  return infos;
+  return kInfos;
 }
 
 Program parse_builder_call(std::string_view text) {

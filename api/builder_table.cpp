@@ -265,7 +265,7 @@ Tensor norm_input(BuilderCall& call) {
   ProgramBuilder& b = call.builder();
   const DType dtype = call.dtype("dtype");
   const std::vector<Dim> shape = {call.size("m"), call.size("n")};
-  const Tensor x = b.input("x", dtype, shape);
+  Tensor x = b.input("x", dtype, shape);
   if (!call.flag("residual")) return x;
   const Tensor residual = b.input("residual", dtype, shape);
   const DType wide = dtype == DType::f64 ? DType::f64 : DType::f32;

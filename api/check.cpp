@@ -75,6 +75,7 @@ std::vector<std::int64_t> most_different(const HostArray& a, const HostArray& b)
   std::partial_sort(differences.begin(), differences.begin() + static_cast<std::ptrdiff_t>(count), differences.end(),
                     std::greater<>());
   std::vector<std::int64_t> places;
+  places.reserve(count);
   for (std::size_t i = 0; i < count; ++i) places.push_back(-differences[i].second);
   return places;
 }
@@ -187,6 +188,7 @@ std::vector<OutputCheck> check_outputs(const Program& program, const Sizes& size
     }
     const std::vector<std::int64_t> places = places_of(computed, others.empty() ? nullptr : &others[i], all, seed);
     std::vector<Coordinate> coordinates;
+    coordinates.reserve(places.size());
     for (const std::int64_t place : places) coordinates.push_back(unflatten(place, computed.shape));
     const std::vector<ir::Checked> expected = reference(p, symbols, views, i, coordinates);
     OutputCheck check{.output = tensor.name,

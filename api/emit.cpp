@@ -67,6 +67,7 @@ std::string cpu_text([[maybe_unused]] const Compiled& compiled, [[maybe_unused]]
 #if QUERN_WITH_CPU
   const pipeline::Artifact artifact = lower(compiled);
   std::vector<ir::Kernel> threads;
+  threads.reserve(artifact.kernels.size());
   for (const pipeline::LoweredKernel& kernel : artifact.kernels) threads.push_back(kernel.thread);
   return stage == Stage::llvm ? codegen::emit_llvm(threads, compiled.target, true)
                               : codegen::emit_asm(threads, compiled.target);

@@ -89,6 +89,7 @@ Expr wrap(ir::Expr e) { return {std::make_shared<const ir::Expr>(std::move(e)), 
 
 std::vector<Expr> wrap(const std::vector<ir::Expr>& list) {
   std::vector<Expr> result;
+  result.reserve(list.size());
   for (const ir::Expr& e : list) result.push_back(wrap(e));
   return result;
 }
@@ -122,6 +123,7 @@ ir::Expr unwrap_size(const Expr& e, std::string_view what) {
 
 std::vector<ir::Expr> unwrap_sizes(const std::vector<Dim>& sizes, std::string_view what) {
   std::vector<ir::Expr> result;
+  result.reserve(sizes.size());
   for (const Dim& size : sizes) result.push_back(unwrap_size(size, what));
   return result;
 }
@@ -183,6 +185,7 @@ Expr reduce(std::string_view reducer, const std::vector<Axis>& axes, const Expr&
     fail("{} does not reduce {}; convert it, as in cast(DType::f32, x)", reducer, name(element->dtype));
   }
   std::vector<ir::Axis> ranges;
+  ranges.reserve(axes.size());
   for (const Axis& axis : axes) ranges.push_back(unwrap(axis));
   ir::Expr where;
   if (options.where) {

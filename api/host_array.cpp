@@ -139,6 +139,7 @@ std::int64_t SymbolValues::value(const ir::Expr& size) const {
 
 std::vector<std::int64_t> SymbolValues::shape(const ir::Tensor& tensor) const {
   std::vector<std::int64_t> result;
+  result.reserve(tensor.rank());
   for (const ir::Expr& size : tensor.shape) result.push_back(value(size));
   return result;
 }

@@ -81,7 +81,10 @@ class DeviceArgument {
       std::int64_t place = reach_.below;
       for (std::size_t d = 0; d < at.size(); ++d) place += at[d] * strides_[d];
       function(static_cast<std::size_t>(i) * bytes, static_cast<std::size_t>(place) * bytes);
-      for (std::size_t d = at.size(); d-- > 0 && ++at[d] == shape_[d];) at[d] = 0;
+      for (std::size_t d = at.size(); d-- > 0;) {
+        if (++at[d] < shape_[d]) break;
+        at[d] = 0;
+      }
     }
   }
 
@@ -122,6 +125,7 @@ class HostRun {
     executable.launch(pointers_, symbols_.values(), nullptr, workspace.data());
     device_.synchronize();
     std::vector<HostArray> outputs;
+    outputs.reserve(program_.outputs.size());
     for (std::size_t i = 0; i < program_.outputs.size(); ++i) outputs.push_back(output(i).download(device_));
     return outputs;
   }

@@ -25,6 +25,7 @@ bool is_number(const Dim& size, std::int64_t value) { return size.as_integer() =
 std::vector<Axis> axes_over(const std::vector<Dim>& shape) {
   constexpr std::string_view kLetters = "ijkl";
   std::vector<Axis> axes;
+  axes.reserve(shape.size());
   for (std::size_t d = 0; d < shape.size(); ++d) {
     axes.emplace_back(d < kLetters.size() ? std::string(1, kLetters[d]) : fmt::format("i{}", d), shape[d]);
   }
@@ -52,6 +53,7 @@ std::vector<Dim> broadcast(const std::vector<std::vector<Dim>>& shapes, const st
 
 std::vector<Expr> broadcast_index(const std::vector<Dim>& shape, const std::vector<Expr>& index) {
   std::vector<Expr> place;
+  place.reserve(shape.size());
   for (std::size_t d = 0; d < shape.size(); ++d) {
     place.push_back(is_number(shape[d], 1) ? Expr(0) : index[index.size() - shape.size() + d]);
   }

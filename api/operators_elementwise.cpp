@@ -80,6 +80,7 @@ Rows rows_of(const Tensor& x, std::string_view what) {
 // The axes of `rows` made anew, for a definition of its own.
 Rows fresh(const Rows& rows) {
   std::vector<Axis> outer;
+  outer.reserve(rows.outer.size());
   for (const Axis& axis : rows.outer) outer.emplace_back(axis.name(), axis.hi());
   return {std::move(outer), rows.again()};
 }
@@ -118,9 +119,11 @@ Tensor elementwise(const std::vector<Tensor>& operands, const std::function<Expr
                    std::optional<DType> dtype, const std::string& name) {
   const auto& state = common_state(operands);
   std::vector<std::vector<Dim>> shapes;
+  shapes.reserve(operands.size());
   for (const Tensor& operand : operands) shapes.push_back(operand.shape());
   const std::vector<Axis> axes = axes_over(broadcast(shapes, described(operands)));
   std::vector<Expr> elements;
+  elements.reserve(operands.size());
   for (const Tensor& operand : operands) {
     elements.push_back(widened(operand.at(broadcast_index(operand.shape(), indices_of(axes)))));
   }

@@ -41,6 +41,7 @@ Tensor define_product(const std::vector<Tensor>& operands, const std::vector<Rea
   if (!options.epilogue) return define(state, options.name, axes, cast(result, total));
   const Tensor s = define(state, "s", axes, total);
   std::vector<Axis> again;
+  again.reserve(axes.size());
   for (const Axis& axis : axes) again.emplace_back(axis.name(), axis.hi());
   const std::vector<Expr> index = indices_of(again);
   return define(state, options.name, again, cast(result, options.epilogue(s.at(index), index)));
@@ -184,6 +185,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options) {
   std::vector<Axis> axes;
   const std::vector<Dim> batch =
       broadcast({left.batch, right.batch}, "matmul: the batches of " + described(a) + " and " + described(b));
+  axes.reserve(batch.size() + 2);
   for (std::size_t d = 0; d < batch.size(); ++d) {
     axes.emplace_back(batch.size() == 1 ? "b" : fmt::format("b{}", d), batch[d]);
   }

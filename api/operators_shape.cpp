@@ -221,9 +221,11 @@ Tensor pad(const Tensor& x, const std::vector<Dim>& before, const std::vector<Di
          described(x));
   }
   std::vector<Dim> shape;
+  shape.reserve(old.size());
   for (std::size_t d = 0; d < old.size(); ++d) shape.push_back(simplified(before[d] + old[d] + after[d]));
   const std::vector<Axis> axes = axes_over(shape);
   std::vector<Expr> places;
+  places.reserve(old.size());
   for (std::size_t d = 0; d < old.size(); ++d) {
     places.push_back(is_number(before[d], 0) ? Expr(axes[d]) : axes[d] - before[d]);
   }

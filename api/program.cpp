@@ -27,6 +27,7 @@ bool is_builder_call(std::string_view text) {
 
 std::vector<std::string> texts(const std::vector<ir::Expr>& sizes, ir::Names& names) {
   std::vector<std::string> result;
+  result.reserve(sizes.size());
   for (const ir::Expr& size : sizes) result.push_back(ir::to_string(size, names, DType::i64));
   return result;
 }
