@@ -32,7 +32,8 @@ int guarded(CLI::App& app, int argc, char** argv, const int& code) {
 
 int main(int argc, char** argv) {
   quern::set_log_callback([](quern::LogLevel level, std::string_view message) {
-    if (level == quern::LogLevel::warning) fmt::print(stderr, "quern: warning: {}\n", message);
+    // What QUERN_DUMP asks for comes as notes.
+    fmt::print(stderr, "quern: {}{}\n", level == quern::LogLevel::warning ? "warning: " : "", message);
   });
   quern::cli::catch_interrupts();
   int code = 0;

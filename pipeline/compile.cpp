@@ -7,8 +7,10 @@
 #include "codegen/cuda/module.h"
 #include "compiler/expand_tiles.h"
 #include "compiler/narrow_indices.h"
+#include "ir/kernel_printer.h"
 #include "ir/kernel_verify.h"
 #include "ir/printer.h"
+#include "pipeline/dump.h"
 #include "pipeline/plan_of.h"
 #include "pipeline/variants.h"
 #if QUERN_WITH_CPU
@@ -76,11 +78,14 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
       ir::Kernel tile = kernel.strategy->emit(kernel.program, kernel.schedule, target, variant.facts);
       tile.name = fmt::format("{}_{}_{}", kernel.program.name, k, number);
       tile.comment = fmt::format("{}\n{}\nvariant: {}", ir::to_string(kernel.program), schedule, variant.name);
+      dump("emit", [&] { return ir::to_string(tile); });
       ir::verify(tile);
       // From here on every buffer is flat and every thread speaks for itself.
       ir::Kernel thread = compiler::expand_tiles(tile);
+      dump("expand_tiles", [&] { return ir::to_string(thread); });
       // From here on indices have their final width.
       if (variant.narrow) thread = compiler::narrow_indices(thread);
+      dump("narrow_indices", [&] { return ir::to_string(thread); });
       ir::verify(thread);
       threads.push_back(thread);
       artifact.kernels.push_back({std::move(tile), std::move(thread), number, schedule});

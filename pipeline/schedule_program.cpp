@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "compiler/lift_reductions.h"
 #include "compiler/partition.h"
+#include "ir/printer.h"
 #include "ir/verify.h"
+#include "pipeline/dump.h"
 
 namespace quern::pipeline {
 
@@ -87,7 +89,9 @@ std::vector<ir::Program> kernels_of(const ir::Program& program) {
 ScheduledProgram schedule_program(const ir::Program& program, const Target& target, const ChooseSchedule& choose) {
   ir::verify(program);
   const ir::Program canonical = compiler::lift_reductions(program);
+  dump("lift_reductions", [&] { return ir::to_string(canonical); });
   const compiler::Partition parts = compiler::partition(canonical);
+  for (const ir::Program& kernel : parts.kernels) dump("partition", [&] { return ir::to_string(kernel); });
   ScheduledProgram result{program, {}, parts.workspace};
   for (const ir::Program& kernel : parts.kernels) {
     const Strategy& strategy = compiler::strategy_for(kernel);
