@@ -15,68 +15,106 @@ namespace {
 
 autotune::Policy policy_of(Policy policy) {
   switch (policy) {
-    case Policy::frozen: return autotune::Policy::frozen;
-    case Policy::nearest: return autotune::Policy::nearest;
-    case Policy::tune: return autotune::Policy::tune;
+    case Policy::frozen:
+      return autotune::Policy::frozen;
+    case Policy::nearest:
+      return autotune::Policy::nearest;
+    case Policy::tune:
+      return autotune::Policy::tune;
   }
   unreachable("a policy");
 }
 
-// Where the program's schedules come from, and the text of all of them.
+// A program's kernels and where their schedules come from.
 struct Chosen {
-  std::string schedule;
+  std::vector<std::string> schedules;
   std::vector<std::string> origins;
+  std::optional<Scheduled> scheduled;  // where choosing has made it already
 };
+
+Chosen with_origin(Scheduled scheduled, const std::string& origin) {
+  std::vector<std::string> schedules = scheduled.schedules;
+  std::vector<std::string> origins(schedules.size(), origin);
+  return {std::move(schedules), std::move(origins), std::move(scheduled)};
+}
+
+// What is known for the program's sizes, where that is legal for all sizes that the binary serves; the strategy's own
+// choice elsewhere.
+Chosen for_all_sizes(const Program& program, const Target& target, const std::vector<autotune::Choice>& choices) {
+  std::vector<std::string> origins;
+  Scheduled scheduled =
+      schedule_program(program, target, [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
+        const std::size_t i = origins.size();
+        if (i < choices.size() && compiler::strategy_of(choices[i].schedule) == strategy.fields.strategy) {
+          const compiler::Schedule known = compiler::parse_schedule(choices[i].schedule, strategy.fields);
+          if (strategy.check(kernel, known, target)) {
+            origins.push_back(choices[i].origin);
+            return known;
+          }
+        }
+        origins.emplace_back("default");
+        return strategy.fallback(kernel, target);
+      });
+  std::vector<std::string> schedules = scheduled.schedules;
+  return {std::move(schedules), std::move(origins), std::move(scheduled)};
+}
 
 // Only a device has winners, and only for sizes that are known.
 Chosen choose(const Program& program, const Target& target, const Options& options, runtime::Device* device) {
+  if (!options.schedule.empty()) return with_origin(schedule_program(program, target, options.schedule), "given");
   const Program sized = program.bind(known_sizes(program, options.sizes));
-  Chosen chosen;
-  if (device != nullptr && sized.symbols().empty()) {
-    std::vector<std::string> schedules;
-    for (autotune::Choice& choice : autotune::choose_schedules(sized.ir(), *device, store_of(options),
-                                                               policy_of(options.policy), tune_settings(options))) {
-      schedules.push_back(std::move(choice.schedule));
-      chosen.origins.push_back(std::move(choice.origin));
+  if (device == nullptr || !sized.symbols().empty()) {
+    if (options.policy == Policy::frozen) {
+      fail("the policy is frozen, which takes a device and sizes for all symbols of {}; give them, or another policy",
+           program.name());
     }
-    chosen.schedule = joined(schedules);
-    return chosen;
+    return with_origin(schedule_program(program, target, pipeline::choose_fallback(target)), "default");
   }
-  if (options.policy == Policy::frozen) {
-    fail("the policy is frozen, which takes a device and sizes for all symbols of {}; give them, or another policy",
-         program.name());
+  const std::vector<autotune::Choice> choices = autotune::choose_schedules(
+      sized.ir(), *device, store_of(options), policy_of(options.policy), tune_settings(options));
+  if (!program.symbols().empty()) return for_all_sizes(program, target, choices);
+  Chosen chosen;
+  for (const autotune::Choice& choice : choices) {
+    chosen.schedules.push_back(choice.schedule);
+    chosen.origins.push_back(choice.origin);
   }
-  const Scheduled scheduled = schedule_program(program, target, pipeline::choose_fallback(target));
-  return {joined(scheduled.schedules), std::vector<std::string>(scheduled.schedules.size(), "default")};
+  return chosen;
+}
+
+// A stored plan speaks of a program that is equal up to names: it takes the names of this one.
+void take_names(Plan& plan, const Program& program) {
+  plan.name = program.name();
+  const std::vector<Argument> arguments = program.arguments();
+  for (std::size_t i = 0; i < arguments.size(); ++i) plan.arguments.at(i).name = arguments[i].name;
+  const std::vector<std::string> symbols = program.symbols();
+  for (std::size_t i = 0; i < symbols.size(); ++i) plan.symbols.at(i).name = symbols[i];
 }
 
 Compiled compile_now(const Program& program, const Target& target, const Options& options, runtime::Device* device) {
-  Chosen chosen;
-  if (options.schedule.empty()) {
-    chosen = choose(program, target, options, device);
-  } else {
-    const Scheduled scheduled = schedule_program(program, target, options.schedule);
-    chosen = {joined(scheduled.schedules), std::vector<std::string>(scheduled.schedules.size(), "given")};
-  }
-  Compiled compiled{.program = program, .target = target, .schedule = chosen.schedule, .origins = chosen.origins};
+  Chosen chosen = choose(program, target, options, device);
+  Compiled compiled{
+      .program = program, .target = target, .schedule = joined(chosen.schedules), .origins = chosen.origins};
   // A binary with source lines belongs to the file that they name.
   const bool stored = options.use_store && options.source_path.empty();
-  const autotune::BinaryKey key = autotune::binary_key(program.ir(), chosen.schedule, target, "", options.nvrtc);
+  const autotune::BinaryKey key = autotune::binary_key(program.ir(), compiled.schedule, target, "", options.nvrtc);
   if (stored) {
     if (auto found = store_of(options).binary(key)) {
       compiled.plan = std::move(found->plan);
+      take_names(compiled.plan, program);
       compiled.binary = std::move(found->binary);
       compiled.from_store = true;
       return compiled;
     }
   }
   if (options.policy == Policy::frozen) {
-    fail("the policy is frozen and the store has no binary of {} under '{}' (key {}); compile it first with another policy",
-         program.name(), chosen.schedule, to_text(autotune::id(key)));
+    fail(
+        "the policy is frozen and the store has no binary of {} under '{}' (key {}); compile it first with another "
+        "policy",
+        program.name(), compiled.schedule, to_text(autotune::id(key)));
   }
-  const Scheduled scheduled = schedule_program(program, target, chosen.schedule);
+  if (!chosen.scheduled) chosen.scheduled = schedule_program(program, target, compiled.schedule);
   pipeline::Artifact artifact = pipeline::compile(
-      scheduled.program, target,
+      chosen.scheduled->program, target,
       {.line_info = !options.source_path.empty(), .source_path = options.source_path, .nvrtc_path = options.nvrtc});
   if (stored) store_of(options).record(key, {program.name(), artifact.plan, artifact.binary});
   compiled.plan = std::move(artifact.plan);
@@ -95,8 +133,8 @@ Executable compile(const Program& program, const Options& options) {
   }
   runtime::Device* device = options.target.empty() ? &api::open_device(options.device) : nullptr;
   const Target target = device == nullptr ? parse_target(options.target) : device->info().target;
-  return Executable(
-      std::make_shared<const Executable::State>(api::compile_now(program, target, options, device), device, options.nvrtc));
+  return Executable(std::make_shared<const Executable::State>(api::compile_now(program, target, options, device),
+                                                              device, options.nvrtc));
 }
 
 }  // namespace quern
