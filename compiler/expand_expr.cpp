@@ -73,23 +73,34 @@ static Mode significant(const Mode& mode) {
   return digits;
 }
 
+// The register of a fragment at axes of the map at hand, whose digits it shares. A slice, axis + a multiple of the
+// axis' extent, walks on along the digit that the map cuts short.
 Expr Expander::register_index(const Buffer& fragment, const std::vector<Expr>& index) {
   Expr offset = 0;
   for (std::size_t d = 0; d < index.size(); ++d) {
     const Mode digits = significant(fragment.layout.modes[d]);
     if (digits.empty()) continue;
-    ensure(tile_.has_value() && index[d]->kind == ExprKind::variable,
-           fmt::format("the fragment {} is indexed by the axes of a map", fragment.name));
+    ensure(tile_.has_value(), fmt::format("the fragment {} is indexed by the axes of a map", fragment.name));
     std::size_t axis = 0;
-    while (axis < tile_->axes->size() && (*tile_->axes)[axis].var != index[d]->var) ++axis;
-    ensure(axis < tile_->axes->size(), fmt::format("the fragment {} is indexed by plain axes", fragment.name));
+    while (axis < tile_->axes->size() && !uses(index[d], (*tile_->axes)[axis].var)) ++axis;
+    ensure(axis < tile_->axes->size(), fmt::format("the fragment {} is indexed by axes", fragment.name));
     const Mode held = significant(tile_->layout->modes[axis]);
     ensure(held.size() == digits.size(), fmt::format("the fragment {} is distributed as its map", fragment.name));
+    std::int64_t weight = 1;
     for (std::size_t g = 0; g < digits.size(); ++g) {
-      const bool alike = held[g].extent == digits[g].extent && held[g].place == digits[g].place &&
+      const bool last = g + 1 == digits.size() && digits[g].place == Place::reg;
+      const bool alike = (held[g].extent == digits[g].extent || (last && held[g].extent < digits[g].extent)) &&
+                         held[g].place == digits[g].place &&
                          (held[g].place == Place::reg || held[g].stride == digits[g].stride);
       ensure(alike, fmt::format("the fragment {} is distributed as its map", fragment.name));
       if (digits[g].place == Place::reg) offset = offset + tile_->values->digits[axis][g] * digits[g].stride;
+      if (!last) weight *= digits[g].extent;
+    }
+    const Expr rest = simplify(rewrite(simplify(index[d] - Expr((*tile_->axes)[axis].var), assumptions_)), assumptions_);
+    if (!is_integer(rest, 0)) {
+      ensure(divisor(rest, assumptions_) % extent(held) == 0 && digits.back().place == Place::reg,
+             fmt::format("a slice of the fragment {} begins at a multiple of its length", fragment.name));
+      offset = offset + div(rest, weight) * digits.back().stride;
     }
   }
   return simplify(offset, assumptions_);

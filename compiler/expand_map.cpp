@@ -100,8 +100,10 @@ Stmt Expander::loop_over(const std::vector<RegisterDigit>& digits, Stmt body, bo
 }
 
 Stmt Expander::expand(const Map& map) {
-  ensure(map.via == Via::threads || map.via == Via::cp_async, "bulk and matrix copies are expanded elsewhere");
   return nested([&] {
+    if (map.via == Via::tma_load || map.via == Via::tma_store || map.via == Via::tma_reduce) return expand_bulk(map);
+    ensure(map.via == Via::threads || map.via == Via::cp_async || map.via == Via::stmatrix,
+           "a map moves by threads, cp_async, TMA tiles or stmatrix");
     const Distributed values = distribute(map.distribution);
     for (std::size_t a = 0; a < map.axes.size(); ++a) {
       const Expr lo = simplified(map.axes[a].lo);
@@ -109,6 +111,7 @@ Stmt Expander::expand(const Map& map) {
     }
     tile_ = Tile{&map.axes, &map.distribution, &values};
     if (map.via == Via::cp_async) return expand_cp_async(map, values.registers);
+    if (map.via == Via::stmatrix) return expand_stmatrix(map, values);
     Expr where = map.where ? simplified(map.where) : Expr();
     if (stores_outside_registers(map.body)) {
       const Expr lanes = first_of_replicas(map.distribution, Place::lane, scope_.lane, scope_.lanes);
@@ -125,7 +128,7 @@ Stmt Expander::expand(const Map& map) {
 
 // The bytes of one vector digit go in one copy; its condition holds for all of them or for none.
 Stmt Expander::expand_cp_async(const Map& map, std::vector<RegisterDigit> loops) {
-  const Store* store = get_if<Store>(map.body);
+  const Store* store = sole_store(map.body);
   ensure(store != nullptr && store->value->kind == ExprKind::read, "cp_async copies one read");
   std::int64_t width = 1;
   Expr where = map.where ? simplified(map.where) : Expr();

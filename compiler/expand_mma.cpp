@@ -102,7 +102,8 @@ Stmt Expander::load_operand(const MmaOperand& operand, const std::optional<Regis
 }
 
 Stmt Expander::expand(const Mma& mma) {
-  ensure(mma.kind == MmaKind::simt, "tensor-core products are expanded elsewhere");
+  if (mma.kind == MmaKind::wgmma) return expand_wgmma(mma);
+  ensure(mma.kind == MmaKind::simt, "a product runs on ordinary arithmetic or on warpgroups");
   return nested([&] {
     ensure(mma.acc->layout.modes.size() == 2, "an accumulator has the axes i and j");
     const Distributed values = distribute(mma.acc->layout);

@@ -15,6 +15,12 @@ constexpr int kRegistersPerSm = 65536;  // of every architecture with set_max_re
 
 Expr element(const BufferRef& buffer, const Expr& index) { return read(buffer, {index}); }
 
+const Store* sole_store(const Stmt& body) {
+  const Block* block = get_if<Block>(body);
+  if (block) return block->body.size() == 1 ? sole_store(block->body[0]) : nullptr;
+  return get_if<Store>(body);
+}
+
 Stmt assign(const BufferRef& buffer, const Expr& index, const Expr& value) {
   return make_stmt(Store{.buffer = buffer, .index = {index}, .value = value});
 }

@@ -62,11 +62,15 @@ class Expander {
   ir::Stmt expand(const ir::Intrinsic& intrinsic);
   ir::Stmt expand(const ir::Role& role);
 
-  // Tiles (expand_map.cpp, expand_fold.cpp, expand_mma.cpp)
+  // Tiles (expand_map.cpp, expand_bulk.cpp, expand_fold.cpp, expand_mma.cpp, expand_wgmma.cpp)
   ir::Stmt expand(const ir::Map& map);
   ir::Stmt expand_cp_async(const ir::Map& map, std::vector<RegisterDigit> loops);
   ir::Stmt expand(const ir::Fold& fold);
   ir::Stmt expand(const ir::Mma& mma);
+  ir::Stmt expand_bulk(const ir::Map& map);
+  ir::Stmt expand_stmatrix(const ir::Map& map, const Distributed& values);
+  int tensor_map(const ir::Buffer& global, const std::vector<int>& box, int swizzle);
+  ir::Stmt expand_wgmma(const ir::Mma& mma);
   struct MmaOperand;
   MmaOperand prepare_operand(const ir::Expr& expression, const ir::Expr& coordinate, const Distributed& values,
                              const ir::VarRef& k);
@@ -117,6 +121,8 @@ auto Expander::nested(Body&& body) {
 
 // register `buffer`[index], for reading or as a place.
 ir::Expr element(const ir::BufferRef& buffer, const ir::Expr& index);
+// The one store that a body is, or null.
+const ir::Store* sole_store(const ir::Stmt& body);
 ir::Stmt assign(const ir::BufferRef& buffer, const ir::Expr& index, const ir::Expr& value);
 
 }  // namespace quern::compiler

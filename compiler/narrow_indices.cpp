@@ -18,9 +18,15 @@ class Narrower {
     assumptions_ = assumptions_of(kernel);
     for (VarRef* var : {&kernel.warp, &kernel.lane}) *var = narrow(*var);
     for (VarRef& var : kernel.block) var = narrow(var);
-    // The grid is the host's business and stays in 64 bits over the symbols as they were.
-    for (VarRef& symbol : kernel.symbols) symbol = narrow(symbol);
-    kernel.body = rewrite(kernel.body);
+    // Symbols stay parameters of 64 bits, in which grids, facts and tensor maps speak; the body takes what it uses.
+    Stmt body = rewrite(kernel.body);
+    std::vector<Stmt> all;
+    for (const VarRef& symbol : kernel.symbols) {
+      const auto it = vars_.find(symbol.get());
+      if (it != vars_.end()) all.push_back(make_stmt(Let{it->second, cast(DType::i32, Expr(symbol))}));
+    }
+    all.push_back(std::move(body));
+    kernel.body = block(std::move(all));
     return kernel;
   }
 
