@@ -303,9 +303,11 @@ Bounded logsumexp_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   // Each of at most n rescalings is off by its exp, its argument's rounding (which in sum weighs x * exp(-x) < 1), a
   // product and an addition.
   const DType in = acc == DType::f64 ? DType::f64 : DType::f32;
-  const double step = 2 * row(Op::exp).ulp * unit_roundoff(in) + 3 * unit_roundoff(acc);
+  // Terms may underflow; the sum is 1 at least.
+  const double step = 2 * row(Op::exp).ulp * unit_roundoff(in) + 3 * unit_roundoff(acc) + 2 * spacing(acc, 0);
   const double relative = growth(terms, step + 8 * kDoubleRoundoff);
-  if (relative >= 1) return machine.arithmetic.unknown(dtype, result.value);
+  if (relative >= 1 || static_cast<double>(terms) > largest_finite(acc) / 2)
+    return machine.arithmetic.unknown(dtype, result.value);
   const double log_size = std::max(std::abs(std::log(hi.sum)), std::abs(std::log(lo.sum)));
   const double error =
       -std::log1p(-relative) + row(Op::log).ulp * spacing(in, log_size + 1) + spacing(acc, log_size + 1);
@@ -353,7 +355,12 @@ Bounded variance_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   const double root = std::sqrt(squares), reach = std::sqrt(widths);
   const double most = (root + reach) * (root + reach);
   const double least = std::max(root - reach, 0.0) * std::max(root - reach, 0.0);
-  const double error = variance_error(count, u + kDoubleRoundoff, magnitude, most);
+  // Squares are formed before they are weighted, and may overflow or underflow.
+  if (5 * magnitude * magnitude * std::max(count, 1.0) > largest_finite(reduce.accumulator)) {
+    return machine.arithmetic.unknown(dtype, result.value);
+  }
+  const double underflow = 4 * count * count * spacing(reduce.accumulator, 0) * (1 + magnitude);
+  const double error = variance_error(count, u + kDoubleRoundoff, magnitude, most) + underflow;
   const double lo = std::max(least - error, 0.0) / count * (1 - 4 * u), hi = (most + error) / count * (1 + 4 * u);
   return machine.arithmetic.settled(dtype, within(dtype, result.value, lo, hi));
 }

@@ -240,7 +240,8 @@ Expr Simplifier::compute_reduce(const Expr& e) {
   if (where && is_integer(where, 1)) where = Expr();
   if (empty || (where && is_integer(where, 0))) {
     const ReducerRow& reducer = row(info.reducer);
-    const DType acc = info.contract.accumulator.value_or(e->args[0]->dtype);
+    const DType contracted = info.contract.accumulator.value_or(e->args[0]->dtype);
+    const DType acc = is_float(contracted) ? DType::f64 : contracted;  // as the evaluator's
     return simplify(cast(e->dtype, reducer.finish(reducer.identity(acc))));
   }
   Simplifier body(where ? Simplifier(inside.scope()).where(where, true) : inside.scope());
