@@ -120,15 +120,16 @@ std::vector<Workload> load_workloads(const std::string& path) {
       throw Error(fmt::format("{}:{}: a workload is NAME | PROGRAM or NAME | PROGRAM | SIZES", path, number));
     }
     const Sizes sizes = parts.size() == 3 ? parse_sizes({parts[2]}) : Sizes{};
-    workloads.push_back({parts[0], load_program(parts[1]).bind(sizes), {}});
+    workloads.push_back({parts[0], load_program(parts[1]).bind(sizes), parts[1], sizes});
   }
   if (workloads.empty()) throw Error(fmt::format("the workloads '{}' hold no workload", path));
   return workloads;
 }
 
 Workload one_workload(const ProgramArguments& arguments) {
-  const Program program = load_program(arguments.program).bind(parse_sizes(arguments.sizes));
-  return {program.name(), program, {}};
+  const Sizes sizes = parse_sizes(arguments.sizes);
+  const Program program = load_program(arguments.program).bind(sizes);
+  return {program.name(), program, arguments.program, sizes};
 }
 
 std::atomic<bool>& interrupted() {

@@ -50,8 +50,9 @@ double parse_budget(const std::string& text);
 // One line of a workloads file: NAME | PROGRAM [| SIZES]; empty lines and those that begin with # are left out.
 struct Workload {
   std::string name;
-  Program program;
-  Sizes sizes;
+  Program program;     // its sizes bound
+  std::string source;  // as it was written: a file, "-", or a builder call
+  Sizes sizes;         // that were given
 };
 std::vector<Workload> load_workloads(const std::string& path);
 // The one program of the arguments as a workload, its sizes bound.

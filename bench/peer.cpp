@@ -1,0 +1,36 @@
+#include "bench/peer.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+
+namespace quern::bench {
+
+std::span<const Peer> peers() {
+  static constexpr std::array kPeers = {
+      Peer{"cublas", "matmul and bmm on a GPU (cuBLASLt)", make_cublas},
+      Peer{"cudnn", "conv2d of f32, f16 or bf16 on a GPU, without bias and activation, padded alike on both sides",
+           make_cudnn},
+      Peer{"onednn", "matmul and bmm of f32, conv2d of f32 without bias and activation, on the CPU", make_onednn},
+      Peer{"openblas", "matmul of f32 on the CPU", make_openblas},
+      Peer{"memcpy", "what is bound by memory: the time that a copy of as many bytes takes", make_memcpy},
+  };
+  return kPeers;
+}
+
+const Peer& find_peer(std::string_view name) {
+  std::string known;
+  for (const Peer& peer : peers()) {
+    if (peer.name == name) return peer;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", peer.name);
+  }
+  fail("unknown peer '{}'; there are: {}", name, known);
+}
+
+int cpu_threads(const Task& task) {
+  const int cores = std::max(1, task.device.info().processors);
+  return task.threads > 0 ? std::min(task.threads, cores) : cores;
+}
+
+}  // namespace quern::bench
