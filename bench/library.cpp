@@ -3,8 +3,10 @@
 #include <dlfcn.h>
 #include <link.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <vector>
 
 #include "base/error.h"
@@ -31,13 +33,26 @@ void add_wheels(std::vector<fs::path>& folders, const fs::path& root) {
   }
 }
 
+// The roots of the Pythons that would run, such as those of virtual environments.
+std::vector<fs::path> python_roots() {
+  std::vector<fs::path> roots = {environment("VIRTUAL_ENV"), environment("CONDA_PREFIX"),
+                                 environment("HOME") / ".local", "/usr/local", "/usr"};
+  std::stringstream path(environment("PATH").string());
+  for (std::string folder; std::getline(path, folder, ':');) {
+    std::error_code ignored;
+    const fs::path root = fs::path(folder).parent_path();
+    const bool known = std::ranges::find(roots, root) != roots.end();
+    if (!known && fs::exists(fs::path(folder) / "python3", ignored)) roots.push_back(root);
+  }
+  return roots;
+}
+
 std::vector<fs::path> search_folders() {
   std::vector<fs::path> folders;
   for (const fs::path& root : {environment("CUDA_HOME"), environment("CUDA_PATH"), fs::path("/usr/local/cuda")}) {
     if (!root.empty()) folders.push_back(root / "lib64");
   }
-  for (const fs::path& root : {environment("VIRTUAL_ENV"), environment("CONDA_PREFIX"), environment("HOME") / ".local",
-                               fs::path("/usr/local"), fs::path("/usr")}) {
+  for (const fs::path& root : python_roots()) {
     if (root.is_absolute()) add_wheels(folders, root);
   }
   return folders;

@@ -11,7 +11,7 @@ namespace quern::bench {
 class Library {
  public:
   // Opens `name` by the system loader, else from the folders of CUDA_HOME, CUDA_PATH, /usr/local/cuda and of NVIDIA's
-  // Python wheels. Throws Error naming the peer, what was looked for, where, and `remedy`.
+  // wheels in the Pythons that are found. Throws Error naming the peer, what was looked for, where, and `remedy`.
   static Library open(std::string_view peer, const std::string& name, std::string_view remedy);
 
   // Opens what is found of `names` for other libraries to find by name; says nothing of the rest.

@@ -110,15 +110,37 @@ TEST(Compare, OpenBlasAgrees) {
                                });
 }
 
-TEST(Compare, MemcpyScalesWithTheBytes) {
+TEST(Peers, MemcpyScalesWithTheBytes) {
   if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
-  const WorkloadResult result = compare_on_cpu("add(n=1000)", "memcpy");
-  ASSERT_EQ(result.comparisons.size(), 1u);
-  const Comparison& comparison = result.comparisons.front();
+  Task task{.call = {}, .device = Device::open("cpu"), .bytes = 4096, .memory_bound = true, .threads = 2};
+  const std::optional<PeerCase> copy = find_peer("memcpy").make(task);
+  ASSERT_TRUE(copy);
+  EXPECT_FALSE(copy->computes);
+  EXPECT_EQ(copy->scale, 4096 / (2.0 * (1 << 30)));  // 1 GiB is read and written
+  ASSERT_EQ(copy->variants.size(), 1u);
+  copy->variants[0].run({}, nullptr);
+  task.memory_bound = false;
+  EXPECT_FALSE(find_peer("memcpy").make(task));
+}
+
+// A peer with a variant that it refuses, and one that writes nothing.
+std::optional<PeerCase> make_idle(const Task&) {
+  return PeerCase{
+      .library = "none",
+      .variants = {{"refused", [](auto, void*) { throw Error("not on this machine"); }}, {"idle", [](auto, void*) {}}}};
+}
+
+TEST(Compare, FindsOutputsThatAPeerLeavesOut) {
+  if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
+  const char* source = "matmul(m=8, n=8, k=8)";
+  const Executable executable = compile(Program::parse(source), {.device = "cpu", .use_store = false});
+  const std::array against = {Peer{"idle", "nothing", make_idle}};
+  const WorkloadResult result = compare(executable, source, {}, against, {.samples = 2});
   EXPECT_TRUE(result.right) << result.check;
-  // 12 kB against 2 GiB in at least a millisecond and at most a minute.
-  EXPECT_GT(comparison.theirs, 1e-3 * 12e3 / 2.2e9);
-  EXPECT_LT(comparison.theirs, 60 * 12e3 / 2e9);
+  ASSERT_EQ(result.comparisons.size(), 1u);
+  EXPECT_EQ(result.comparisons[0].variant, "idle");
+  EXPECT_NE(result.comparisons[0].disagreement.find("64 of all 64 elements wrong"), std::string::npos)
+      << result.comparisons[0].disagreement;
 }
 
 TEST(Statistics, MediansAndGeometricMeans) {
