@@ -13,13 +13,26 @@ namespace {
 
 constexpr std::size_t kBytes = std::size_t{1} << 30;
 
-struct Buffers {
-  explicit Buffers(const Device& device) : from(device, kBytes), to(device, kBytes) {
-    device.fill(from.data(), 1, kBytes);
-    device.fill(to.data(), 2, kBytes);
-    device.synchronize();
+// What is copied, and where to; taken by the first copy.
+class Buffers {
+ public:
+  explicit Buffers(const Device& device) : device_(device) {}
+
+  std::byte* from() { return at(0); }
+  std::byte* to() { return at(1); }
+
+ private:
+  std::byte* at(std::size_t i) {
+    while (taken_.size() < 2) {
+      const DeviceBuffer& buffer = taken_.emplace_back(device_, kBytes);
+      device_.fill(buffer.data(), 1, kBytes);
+      device_.synchronize();
+    }
+    return static_cast<std::byte*>(taken_[i].data());
   }
-  DeviceBuffer from, to;
+
+  Device device_;
+  std::vector<DeviceBuffer> taken_;
 };
 
 void copy_on_cpu(std::byte* to, const std::byte* from, int threads) {
@@ -41,15 +54,14 @@ std::optional<PeerCase> make_memcpy(const Task& task) {
   const auto buffers = std::make_shared<Buffers>(task.device);
   if (!task.device.info().is_gpu) {
     result.variants.push_back({"memcpy of 1 GiB", [buffers, threads = cpu_threads(task)](auto, void*) {
-                                 copy_on_cpu(static_cast<std::byte*>(buffers->to.data()),
-                                             static_cast<const std::byte*>(buffers->from.data()), threads);
+                                 copy_on_cpu(buffers->to(), buffers->from(), threads);
                                }});
     return result;
   }
 #if QUERN_BENCH_CUDA
   result.library = "the CUDA driver";
   result.variants.push_back({"cuMemcpyDtoDAsync of 1 GiB", [buffers](auto, void* stream) {
-                               copy_on_gpu(buffers->to.data(), buffers->from.data(), kBytes, stream);
+                               copy_on_gpu(buffers->to(), buffers->from(), kBytes, stream);
                              }});
   return result;
 #else
