@@ -47,7 +47,7 @@ bool shares_memory(const std::filesystem::path& file) {
       0x00c36400,  // Ceph
       0x5346414f,  // AFS
   };
-  struct statfs about {};
+  struct statfs about{};
   if (statfs(file.c_str(), &about) != 0) return false;
   const auto type = static_cast<std::int64_t>(about.f_type) & 0xffffffff;
   return std::find(kNetworks.begin(), kNetworks.end(), type) == kNetworks.end();

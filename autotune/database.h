@@ -17,8 +17,7 @@ namespace quern::autotune {
 // An entry whose contents do not fit its checksum, or do not read.
 class DamagedEntry : public std::runtime_error {
  public:
-  DamagedEntry(std::string entry, const std::string& message)
-      : std::runtime_error(message), entry_(std::move(entry)) {}
+  DamagedEntry(std::string entry, const std::string& message) : std::runtime_error(message), entry_(std::move(entry)) {}
   const std::string& entry() const { return entry_; }
 
  private:

@@ -56,7 +56,8 @@ ProblemData::ProblemData(const ir::Program& program, runtime::Device& device, st
   const bool floats = std::all_of(program.inputs.begin(), program.inputs.end(),
                                   [](const ir::TensorRef& t) { return is_float(t->dtype); });
   if (floats) {
-    for (const ir::TensorRef& input : program.inputs) host_.push_back(random_floats(input->dtype, reach(*input), ++seed));
+    for (const ir::TensorRef& input : program.inputs)
+      host_.push_back(random_floats(input->dtype, reach(*input), ++seed));
   } else {
     for (ir::OwnedTensor& tensor : ir::generate_inputs(program, {}, seed)) host_.push_back(std::move(tensor.bytes));
   }

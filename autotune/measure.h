@@ -32,8 +32,8 @@ class ProblemData {
  private:
   const ir::Program& program_;
   runtime::Device& device_;
-  std::vector<std::vector<std::byte>> host_;             // inputs
-  std::vector<std::vector<runtime::Buffer>> buffers_;    // per set: inputs, outputs
+  std::vector<std::vector<std::byte>> host_;           // inputs
+  std::vector<std::vector<runtime::Buffer>> buffers_;  // per set: inputs, outputs
   std::vector<std::vector<void*>> pointers_;
 };
 

@@ -59,9 +59,11 @@ class Abstraction {
     for (ir::Definition& definition : result.definitions) {
       definition.tensor = image(definition.tensor);
       for (ir::Axis& axis : definition.axes) axis = rename(axis);
-      definition.value = ir::replace_tensors(ir::transform(definition.value, [&](const Expr& node) {
-        return node->kind == ir::ExprKind::reduce ? rename_reduction(node) : node;
-      }), images_);
+      definition.value = ir::replace_tensors(
+          ir::transform(
+              definition.value,
+              [&](const Expr& node) { return node->kind == ir::ExprKind::reduce ? rename_reduction(node) : node; }),
+          images_);
     }
     return result;
   }
@@ -88,9 +90,7 @@ class Abstraction {
     if (a != b) parents_.emplace(a, b);
   }
 
-  static Place dimension(const ir::Tensor& tensor, std::size_t d) {
-    return {&tensor, static_cast<std::ptrdiff_t>(d)};
-  }
+  static Place dimension(const ir::Tensor& tensor, std::size_t d) { return {&tensor, static_cast<std::ptrdiff_t>(d)}; }
   static Place axis_of(const VarRef& var) { return {var.get(), -1}; }
 
   void join_axes(const std::vector<ir::Axis>& axes, const ir::Tensor& tensor) {
@@ -186,7 +186,8 @@ std::int64_t size_of(const ir::Program& program, const VarRef& symbol, const Siz
 }  // namespace
 
 Problem problem_of(const ir::Program& kernel, const Sizes& sizes) {
-  Problem problem{.title = kernel.name, .program = ir::canonical_text(kernel), .digest = {}, .structure = {}, .shape = {}};
+  Problem problem{
+      .title = kernel.name, .program = ir::canonical_text(kernel), .digest = {}, .structure = {}, .shape = {}};
   Digest::Builder digest;
   digest.add(problem.program);
   for (const VarRef& symbol : symbols_in_order(kernel)) digest.add(size_of(kernel, symbol, sizes));

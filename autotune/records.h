@@ -16,7 +16,7 @@ namespace quern::autotune {
 // What one winner is for. Builds are no part of it: they are evidence.
 struct WinnerKey {
   Problem problem;
-  std::string device;            // device_identity()
+  std::string device;  // device_identity()
   std::string strategy;
   std::string strategy_version;  // strategy_version()
 };

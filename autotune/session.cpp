@@ -62,8 +62,12 @@ std::vector<Choice> choose_schedules(const ir::Program& program, runtime::Device
 
 BinaryKey binary_key(const ir::Program& program, const std::string& schedules, const Target& target,
                      const std::string& options, const std::string& nvrtc_path) {
-  return {ir::digest(program), schedules, target_key(target), std::string(build_digest()),
-          compiler_version(target, nvrtc_path), options};
+  return {ir::digest(program),
+          schedules,
+          target_key(target),
+          std::string(build_digest()),
+          compiler_version(target, nvrtc_path),
+          options};
 }
 
 Store& shared_store(const std::string& location) {

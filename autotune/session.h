@@ -15,7 +15,8 @@ namespace quern::autotune {
 
 enum class Policy : std::uint8_t { frozen, nearest, tune };
 
-// The schedule of one kernel and where it comes from: "store", "nearest: linear_gelu 512x512x512, distance 1", "default".
+// The schedule of one kernel and where it comes from: "store", "nearest: linear_gelu 512x512x512, distance 1",
+// "default".
 struct Choice {
   std::string schedule;
   std::string origin;

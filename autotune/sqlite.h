@@ -57,7 +57,10 @@ class Statement {
   }
 
   bool step();  // to the next row; false when there is none
-  void run() { while (step()) {} }
+  void run() {
+    while (step()) {
+    }
+  }
 
   std::int64_t integer(int column) const;
   std::string text(int column) const;

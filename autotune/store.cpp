@@ -74,17 +74,19 @@ Database& Store::memory() {
 void Store::lose_file(const std::string& why) {
   file_.reset();
   file_takes_writes_ = false;
-  warn_once(fmt::format("the tuning store {} is not used, what is tuned now is kept in memory: {}. Choose another file "
-                        "with QUERN_STORE, or remove this one",
-                        path_.string(), why));
+  warn_once(
+      fmt::format("the tuning store {} is not used, what is tuned now is kept in memory: {}. Choose another file "
+                  "with QUERN_STORE, or remove this one",
+                  path_.string(), why));
 }
 
 void Store::keep_in_memory(const std::string& why) {
   if (!file_takes_writes_) return;
   file_takes_writes_ = false;
-  warn_once(fmt::format("the tuning store {} cannot be written, what is tuned now is kept in memory: {}. Choose another "
-                        "file with QUERN_STORE",
-                        path_.string(), why));
+  warn_once(
+      fmt::format("the tuning store {} cannot be written, what is tuned now is kept in memory: {}. Choose another "
+                  "file with QUERN_STORE",
+                  path_.string(), why));
 }
 
 void Store::warn_once(const std::string& message) {

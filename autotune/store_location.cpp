@@ -20,7 +20,7 @@ fs::path from_environment(const char* name) {
 }
 
 void make_folder(const fs::path& folder) {
-  struct stat about {};
+  struct stat about{};
   if (folder.empty() || stat(folder.c_str(), &about) == 0) return;
   make_folder(folder.parent_path());
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -51,7 +51,7 @@ fs::path store_path(const fs::path& option) {
 void prepare_store_folder(const fs::path& file) {
   const fs::path folder = fs::absolute(file).parent_path();
   make_folder(folder);
-  struct stat about {};
+  struct stat about{};
   if (stat(folder.c_str(), &about) != 0) fail("its folder {} is not there: {}", folder.string(), std::strerror(errno));
   require_private(folder, about, true);
   if (stat(file.c_str(), &about) != 0) return;  // to be made

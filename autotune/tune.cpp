@@ -66,15 +66,28 @@ class KernelTuner {
  public:
   KernelTuner(const ir::Program& kernel, runtime::Device& device, Store& store, const TuneSettings& settings,
               const TuneObserver& observer, Clock::time_point start, double budget)
-      : kernel_(kernel), strategy_(compiler::strategy_for(kernel)), device_(device), target_(device.info().target),
-        store_(store), settings_(settings), observer_(observer), start_(start), budget_(budget),
+      : kernel_(kernel),
+        strategy_(compiler::strategy_for(kernel)),
+        device_(device),
+        target_(device.info().target),
+        store_(store),
+        settings_(settings),
+        observer_(observer),
+        start_(start),
+        budget_(budget),
         key_(winner_key(kernel, strategy_, device.info())) {}
 
   KernelResult run(int number, int count, bool& stopped) {
     step_ = {.title = key_.problem.title, .kernel = number, .kernels = count};
     if (const auto known = store_.winner(key_)) {
-      return {key_.problem.title, known->schedule, text_of(strategy_.fallback(kernel_, target_)), known->evidence.median,
-              known->evidence.fallback_median, 0, 0, true};
+      return {key_.problem.title,
+              known->schedule,
+              text_of(strategy_.fallback(kernel_, target_)),
+              known->evidence.median,
+              known->evidence.fallback_median,
+              0,
+              0,
+              true};
     }
     list_candidates();
     ProblemData data(kernel_, device_, settings_.seed);
@@ -91,9 +104,8 @@ class KernelTuner {
     const Schedule first = strategy_.fallback(kernel_, target_);
     std::vector<Schedule> all = strategy_.candidates(kernel_, target_);
     std::erase(all, first);
-    std::stable_sort(all.begin(), all.end(), [&](const Schedule& a, const Schedule& b) {
-      return doublings(a, first) < doublings(b, first);
-    });
+    std::stable_sort(all.begin(), all.end(),
+                     [&](const Schedule& a, const Schedule& b) { return doublings(a, first) < doublings(b, first); });
     all.insert(all.begin(), first);
     for (const Schedule& schedule : all) {
       const compiler::Verdict verdict = strategy_.check(kernel_, schedule, target_);
@@ -111,7 +123,8 @@ class KernelTuner {
   void compile(Entry& entry) const {
     try {
       const auto choose = [&](const ir::Program& kernel, const Strategy& strategy) {
-        return strategy.fields.strategy == strategy_.fields.strategy ? entry.schedule : strategy.fallback(kernel, target_);
+        return strategy.fields.strategy == strategy_.fields.strategy ? entry.schedule
+                                                                     : strategy.fallback(kernel, target_);
       };
       entry.artifact = std::make_unique<pipeline::Artifact>(
           pipeline::compile(pipeline::schedule_program(kernel_, target_, choose), target_,
@@ -157,7 +170,8 @@ class KernelTuner {
         entry.samples = measure(*entry.loaded, data, device_, 1, kFirstSamples);
         const double first = median(entry.samples);
         if (first < kTooSlow * best_) {
-          const int more = static_cast<int>(std::clamp(kSampleSeconds / std::max(first, 1e-6), 1.0, double{kMoreSamples}));
+          const int more =
+              static_cast<int>(std::clamp(kSampleSeconds / std::max(first, 1e-6), 1.0, double{kMoreSamples}));
           const std::vector<double> rest = measure(*entry.loaded, data, device_, 0, more);
           entry.samples.insert(entry.samples.end(), rest.begin(), rest.end());
         }
@@ -268,7 +282,8 @@ class KernelTuner {
 int pick_winner(const std::vector<double>& medians) {
   const auto best = std::min_element(medians.begin(), medians.end());
   if (best == medians.end() || !std::isfinite(*best)) return -1;
-  const auto first = std::find_if(medians.begin(), medians.end(), [&](double m) { return m <= *best * (1 + kNearTie); });
+  const auto first =
+      std::find_if(medians.begin(), medians.end(), [&](double m) { return m <= *best * (1 + kNearTie); });
   return static_cast<int>(first - medians.begin());
 }
 

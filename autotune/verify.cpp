@@ -22,7 +22,8 @@ double cost_of(const ir::Program& program) {
     ir::visit(definition.value, [&](const ir::Expr& node) {
       if (node->kind == ir::ExprKind::reduce) {
         double steps = 1;
-        for (const ir::Axis& axis : node->reduce->axes) steps *= static_cast<double>(ir::as_integer(axis.hi).value_or(1));
+        for (const ir::Axis& axis : node->reduce->axes)
+          steps *= static_cast<double>(ir::as_integer(axis.hi).value_or(1));
         cost += steps;
       }
       return true;

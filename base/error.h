@@ -20,7 +20,8 @@ template <typename... Args>
 // Throws InternalError unless `condition` holds. `what` states the condition that was broken.
 inline void ensure(bool condition, std::string_view what,
                    std::source_location where = std::source_location::current()) {
-  if (!condition) [[unlikely]] throw InternalError(std::string(what), where);
+  if (!condition) [[unlikely]]
+    throw InternalError(std::string(what), where);
 }
 
 // Throws InternalError: a place that a correct program never reaches.

@@ -1,5 +1,7 @@
 #include "cli/arguments.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <csignal>
 #include <filesystem>
@@ -7,8 +9,6 @@
 #include <iostream>
 #include <iterator>
 #include <sstream>
-
-#include <fmt/format.h>
 
 namespace quern::cli {
 namespace {
@@ -38,7 +38,8 @@ Policy parse_policy(const std::string& name) {
 }  // namespace
 
 void add_program(CLI::App& command, ProgramArguments& arguments) {
-  command.add_option("PROGRAM", arguments.program, "a file, '-' for standard input, or a builder call (quern help builders)");
+  command.add_option("PROGRAM", arguments.program,
+                     "a file, '-' for standard input, or a builder call (quern help builders)");
   command.add_option("-D,--size", arguments.sizes, "values of symbols: m=4096,k=64")->take_all();
 }
 
@@ -54,12 +55,14 @@ void add_common(CLI::App& command, CommonArguments& arguments) {
 }
 
 Program load_program(const std::string& text) {
-  if (text.empty()) throw Error("no program given: name a file, '-' or a builder call such as \"softmax(m=1024, n=1024)\"");
+  if (text.empty())
+    throw Error("no program given: name a file, '-' or a builder call such as \"softmax(m=1024, n=1024)\"");
   if (text == "-") return Program::parse(read_stream(std::cin));
   if (!std::filesystem::exists(text) && text.find('(') != std::string::npos) return Program::parse(text);
   std::ifstream file(text, std::ios::binary);
   if (!file || std::filesystem::is_directory(text)) {
-    throw Error(fmt::format("cannot read the program '{}': there is no such file; a builder call has parentheses", text));
+    throw Error(
+        fmt::format("cannot read the program '{}': there is no such file; a builder call has parentheses", text));
   }
   return Program::parse(read_stream(file));
 }

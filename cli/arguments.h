@@ -1,13 +1,12 @@
 #pragma once
 // What the commands share on the command line: the program, its sizes, the device, the store, and how results print.
 
+#include <CLI/CLI.hpp>
 #include <atomic>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include "quern/quern.h"
 

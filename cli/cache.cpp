@@ -14,9 +14,19 @@ struct CacheArguments {
 constexpr std::size_t kShownId = 8;
 
 Json to_json(const StoredWinner& w) {
-  return {{"id", w.id}, {"title", w.title}, {"device", w.device}, {"strategy", w.strategy}, {"schedule", w.schedule},
-          {"seconds", w.seconds}, {"fallback_seconds", w.fallback_seconds}, {"tried", w.tried}, {"rejected", w.rejected},
-          {"compiler", w.compiler}, {"driver", w.driver}, {"time", w.time}, {"verification", w.verification},
+  return {{"id", w.id},
+          {"title", w.title},
+          {"device", w.device},
+          {"strategy", w.strategy},
+          {"schedule", w.schedule},
+          {"seconds", w.seconds},
+          {"fallback_seconds", w.fallback_seconds},
+          {"tried", w.tried},
+          {"rejected", w.rejected},
+          {"compiler", w.compiler},
+          {"driver", w.driver},
+          {"time", w.time},
+          {"verification", w.verification},
           {"program", w.program}};
 }
 
@@ -29,7 +39,8 @@ int run_ls(const CacheArguments& arguments) {
     for (const StoredWinner& w : contents.winners) json["winners"].push_back(to_json(w));
     json["binaries"] = Json::array();
     for (const StoredBinary& b : contents.binaries) {
-      json["binaries"].push_back({{"id", b.id}, {"title", b.title}, {"schedule", b.schedule}, {"target", b.target}, {"bytes", b.bytes}});
+      json["binaries"].push_back(
+          {{"id", b.id}, {"title", b.title}, {"schedule", b.schedule}, {"target", b.target}, {"bytes", b.bytes}});
     }
     json["candidates"] = contents.candidates;
     json["samples"] = contents.samples;
@@ -53,12 +64,16 @@ int run_show(const CacheArguments& arguments) {
     ++shown;
     json.push_back(to_json(w));
     if (arguments.json) continue;
-    fmt::print("{}\n  {}\n  device       {}\n  schedule     {}\n  time         {} (default {})\n", w.id, w.title, w.device,
-               w.schedule, time_text(w.seconds), time_text(w.fallback_seconds));
-    fmt::print("  tried        {}, rejected {}\n  compiler     {}\n  driver       {}\n  verified     {}\n  when         {}\n{}\n",
-               w.tried, w.rejected, w.compiler, w.driver, w.verification, w.time, w.program);
+    fmt::print("{}\n  {}\n  device       {}\n  schedule     {}\n  time         {} (default {})\n", w.id, w.title,
+               w.device, w.schedule, time_text(w.seconds), time_text(w.fallback_seconds));
+    fmt::print(
+        "  tried        {}, rejected {}\n  compiler     {}\n  driver       {}\n  verified     {}\n  when         "
+        "{}\n{}\n",
+        w.tried, w.rejected, w.compiler, w.driver, w.verification, w.time, w.program);
   }
-  if (shown == 0) throw Error(fmt::format("no winner in the store has an id that begins with '{}'; see quern cache ls", arguments.id));
+  if (shown == 0)
+    throw Error(
+        fmt::format("no winner in the store has an id that begins with '{}'; see quern cache ls", arguments.id));
   if (arguments.json) print_json(json);
   return 0;
 }
@@ -79,7 +94,8 @@ void add_cache(CLI::App& app, int& code) {
   CLI::App* cache = app.add_subcommand("cache", "the tuning store: what it holds, and clearing it");
   cache->require_subcommand(1);
   auto arguments = std::make_shared<CacheArguments>();
-  const auto add = [&](const char* name, const char* doc, int (*run)(const CacheArguments&), bool takes_id, bool needs_id) {
+  const auto add = [&](const char* name, const char* doc, int (*run)(const CacheArguments&), bool takes_id,
+                       bool needs_id) {
     CLI::App* command = cache->add_subcommand(name, doc);
     command->add_flag("--json", arguments->json, "print one JSON document instead of text");
     command->add_option("--store", arguments->store, "path of the tuning store");

@@ -1,6 +1,6 @@
-#include <fstream>
-
 #include <fmt/format.h>
+
+#include <fstream>
 
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -45,8 +45,9 @@ int run_compile(const CompileArguments& arguments) {
     return 0;
   }
   fmt::print("{} for {}: {}\n", workload.name, executable.target(), executable.schedule());
-  fmt::print("compiled in {} (Quern) + {} ({}){}\n", time_text(report.compile_seconds), time_text(report.backend_seconds),
-             executable.target().starts_with("cpu") ? "LLVM" : "NVRTC", report.from_store ? ", from the store" : "");
+  fmt::print("compiled in {} (Quern) + {} ({}){}\n", time_text(report.compile_seconds),
+             time_text(report.backend_seconds), executable.target().starts_with("cpu") ? "LLVM" : "NVRTC",
+             report.from_store ? ", from the store" : "");
   if (!arguments.output.empty()) fmt::print("saved to {}\n", arguments.output);
   return 0;
 }

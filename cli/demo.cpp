@@ -36,7 +36,8 @@ DemoResult run_one(const Workload& workload, const Options& options, std::uint64
   progress.show(fmt::format("{}: checking", workload.name));
   const Executable executable = compile(workload.program, options);
   result.schedule = executable.schedule();
-  const RunReport run = run_host(executable, random_inputs(workload.program, {}, seed), {}, {.check = true, .seed = seed});
+  const RunReport run =
+      run_host(executable, random_inputs(workload.program, {}, seed), {}, {.check = true, .seed = seed});
   result.report = executable.report();
   result.checks = run.checks;
   result.passed = run.passed();
@@ -45,10 +46,15 @@ DemoResult run_one(const Workload& workload, const Options& options, std::uint64
 
 std::vector<std::string> row_of(const DemoResult& r) {
   const bool arithmetic = !r.report.kernels.empty() && r.report.kernels.front().bound == "arithmetic";
-  const std::string rate = arithmetic ? rate_text(r.report.operations, r.seconds, "FLOP/s") : rate_text(r.report.bytes, r.seconds, "B/s");
-  return {r.name, time_text(r.seconds), rate,
+  const std::string rate =
+      arithmetic ? rate_text(r.report.operations, r.seconds, "FLOP/s") : rate_text(r.report.bytes, r.seconds, "B/s");
+  return {r.name,
+          time_text(r.seconds),
+          rate,
           r.seconds > 0 ? fmt::format("{:.0f} %", 100 * r.report.roofline_seconds / r.seconds) : "-",
-          r.seconds > 0 ? fmt::format("{:.2f}x", r.fallback_seconds / r.seconds) : "-", r.passed ? "right" : "WRONG", r.schedule};
+          r.seconds > 0 ? fmt::format("{:.2f}x", r.fallback_seconds / r.seconds) : "-",
+          r.passed ? "right" : "WRONG",
+          r.schedule};
 }
 
 int run_demo(const DemoArguments& arguments) {
@@ -64,8 +70,9 @@ int run_demo(const DemoArguments& arguments) {
   if (!arguments.common.json) {
     fmt::print("device {}: {} ({}), workloads of {}\n", info.id, info.name, info.target, file);
     if (!info.is_gpu) {
-      fmt::print("no GPU, so the sizes are smaller ones; with a GPU this needs its driver (libcuda.so.1) and NVRTC: {}\n",
-                 devices().why_no_gpu);
+      fmt::print(
+          "no GPU, so the sizes are smaller ones; with a GPU this needs its driver (libcuda.so.1) and NVRTC: {}\n",
+          devices().why_no_gpu);
     }
   }
   Table table({"workload", "time", "rate", "roofline", "gain", "check", "schedule"});
@@ -76,8 +83,9 @@ int run_demo(const DemoArguments& arguments) {
     const DemoResult result = run_one(workload, options, arguments.seed, tried);
     table.add(row_of(result));
     passed = passed && result.passed;
-    Json one = {{"name", result.name}, {"seconds", result.seconds}, {"fallback_seconds", result.fallback_seconds},
-                {"schedule", result.schedule}, {"passed", result.passed}, {"report", to_json(result.report)}};
+    Json one = {
+        {"name", result.name},         {"seconds", result.seconds}, {"fallback_seconds", result.fallback_seconds},
+        {"schedule", result.schedule}, {"passed", result.passed},   {"report", to_json(result.report)}};
     for (const OutputCheck& check : result.checks) {
       one["checks"].push_back(to_json(check));
       if (!arguments.common.json && !check.passed()) fmt::print("{}: {}\n", result.name, check.text());
@@ -90,8 +98,10 @@ int run_demo(const DemoArguments& arguments) {
   if (arguments.common.json) {
     print_json(json);
   } else {
-    fmt::print("{}{} candidates tried; gain is over the untuned default, roofline the share of what the device could do at best\n",
-               table.text(), tried);
+    fmt::print(
+        "{}{} candidates tried; gain is over the untuned default, roofline the share of what the device could do at "
+        "best\n",
+        table.text(), tried);
   }
   return passed ? 0 : 1;
 }

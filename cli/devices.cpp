@@ -12,9 +12,15 @@ int run_devices(bool json) {
     Json all;
     all["devices"] = Json::array();
     for (const DeviceInfo& d : list.devices) {
-      all["devices"].push_back({{"id", d.id}, {"name", d.name}, {"uuid", d.uuid}, {"target", d.target},
-                                {"memory_bytes", d.memory_bytes}, {"l2_bytes", d.l2_bytes}, {"processors", d.processors},
-                                {"bandwidth", d.rates.bandwidth}, {"f32", d.rates.f32}});
+      all["devices"].push_back({{"id", d.id},
+                                {"name", d.name},
+                                {"uuid", d.uuid},
+                                {"target", d.target},
+                                {"memory_bytes", d.memory_bytes},
+                                {"l2_bytes", d.l2_bytes},
+                                {"processors", d.processors},
+                                {"bandwidth", d.rates.bandwidth},
+                                {"f32", d.rates.f32}});
     }
     all["why_no_gpu"] = list.why_no_gpu;
     all["targets"] = targets();

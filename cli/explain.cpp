@@ -20,7 +20,8 @@ void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) 
   fmt::print("  work       {:.4g} operations\n", k.operations);
   if (k.roofline_seconds >= 0) fmt::print("  roofline   {}, bound by {}\n", time_text(k.roofline_seconds), k.bound);
   if (k.registers >= 0) {
-    fmt::print("  resources  {} registers, {} B spilled, {} B shared memory\n", k.registers, k.spill_bytes, k.shared_bytes);
+    fmt::print("  resources  {} registers, {} B spilled, {} B shared memory\n", k.registers, k.spill_bytes,
+               k.shared_bytes);
   }
   fmt::print("  program\n");
   std::string line;

@@ -14,8 +14,8 @@ int run_builders(bool json) {
     for (const BuilderParameter& p : builder.parameters) {
       parameters.push_back({{"name", p.name}, {"default", p.fallback}, {"values", p.values}, {"doc", p.doc}});
       if (json) continue;
-      fmt::print("  {:<22} {} ({})\n", p.fallback.empty() ? std::string(p.name) : fmt::format("{}={}", p.name, p.fallback),
-                 p.doc, p.values);
+      fmt::print("  {:<22} {} ({})\n",
+                 p.fallback.empty() ? std::string(p.name) : fmt::format("{}={}", p.name, p.fallback), p.doc, p.values);
     }
     all.push_back({{"name", builder.name}, {"doc", builder.doc}, {"parameters", parameters}});
   }

@@ -1,11 +1,11 @@
 // The command `quern`. Exit codes: 0 fine, 1 a check failed, 2 the user's mistake, 3 a fault of Quern.
 
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 #include <string>
-
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "cli/arguments.h"
 #include "cli/commands.h"
@@ -23,7 +23,8 @@ int guarded(CLI::App& app, int argc, char** argv, const int& code) {
     fmt::print(stderr, "quern: {}\n", e.what());
     return 2;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "quern: internal error: {}\nPlease report it with the command line and the program.\n", e.what());
+    fmt::print(stderr, "quern: internal error: {}\nPlease report it with the command line and the program.\n",
+               e.what());
     return 3;
   }
 }

@@ -1,11 +1,11 @@
 #include "cli/npy.h"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <regex>
-
-#include <fmt/format.h>
 
 #include "quern/error.h"
 
@@ -17,14 +17,21 @@ constexpr std::string_view kMagic = "\x93NUMPY";
 // The descr of a dtype, without its byte order.
 std::string descr(DType dtype) {
   switch (dtype) {
-    case DType::f64: return "f8";
-    case DType::f32: return "f4";
-    case DType::f16: return "f2";
-    case DType::bf16: return "u2";
+    case DType::f64:
+      return "f8";
+    case DType::f32:
+      return "f4";
+    case DType::f16:
+      return "f2";
+    case DType::bf16:
+      return "u2";
     case DType::f8e4m3:
-    case DType::f8e5m2: return "u1";
-    case DType::boolean: return "b1";
-    default: return fmt::format("{}{}", is_unsigned_integer(dtype) ? 'u' : 'i', byte_size(dtype));
+    case DType::f8e5m2:
+      return "u1";
+    case DType::boolean:
+      return "b1";
+    default:
+      return fmt::format("{}{}", is_unsigned_integer(dtype) ? 'u' : 'i', byte_size(dtype));
   }
 }
 
@@ -56,9 +63,11 @@ std::string read_header(std::ifstream& file, const std::string& path) {
   const int version = start[6];
   unsigned char length[4] = {};
   if (!file.read(reinterpret_cast<char*>(length), version == 1 ? 2 : 4)) refuse(path, "its header is cut off");
-  const std::uint32_t bytes = length[0] | length[1] << 8 | length[2] << 16 | static_cast<std::uint32_t>(length[3]) << 24;
+  const std::uint32_t bytes =
+      length[0] | length[1] << 8 | length[2] << 16 | static_cast<std::uint32_t>(length[3]) << 24;
   constexpr std::uint32_t kMaxHeader = 1 << 20;
-  if (bytes > kMaxHeader) refuse(path, fmt::format("its header has {} bytes, at most {} make sense", bytes, kMaxHeader));
+  if (bytes > kMaxHeader)
+    refuse(path, fmt::format("its header has {} bytes, at most {} make sense", bytes, kMaxHeader));
   std::string header(bytes, ' ');
   if (!file.read(header.data(), bytes)) refuse(path, "its header is cut off");
   return header;
@@ -78,7 +87,8 @@ HostArray read_npy(const std::string& path, DType wanted, const std::string& nam
                             path, type, name, quern::name(wanted), descr(wanted)));
   }
   const bool fortran = std::regex_search(header, std::regex("'fortran_order':\\s*True"));
-  if (!std::regex_search(header, match, std::regex("'shape':\\s*\\(([^)]*)\\)"))) refuse(path, "its header has no shape");
+  if (!std::regex_search(header, match, std::regex("'shape':\\s*\\(([^)]*)\\)")))
+    refuse(path, "its header has no shape");
   HostArray array;
   array.dtype = wanted;
   const std::string dims = match[1];
@@ -103,8 +113,8 @@ void write_npy(const std::string& path, const HostArray& array) {
   std::string shape;
   for (const std::int64_t extent : array.shape) shape += fmt::format("{}, ", extent);
   const char order = byte_size(array.dtype) == 1 ? '|' : '<';
-  std::string header = fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}), }}", order,
-                                   descr(array.dtype), shape);
+  std::string header =
+      fmt::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': ({}), }}", order, descr(array.dtype), shape);
   constexpr std::size_t kAlignment = 64, kStart = 10;
   header.append(kAlignment - (kStart + header.size() + 1) % kAlignment, ' ');
   header += '\n';

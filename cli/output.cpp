@@ -1,11 +1,10 @@
 #include "cli/output.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
-
-#include <fmt/format.h>
 
 namespace quern::cli {
 namespace {
@@ -78,11 +77,20 @@ TuneReport tune_shown(const Program& program, const Options& options, const std:
 Json to_json(const Report& report) {
   Json json;
   for (const KernelReport& k : report.kernels) {
-    json["kernels"].push_back({{"name", k.name}, {"strategy", k.strategy}, {"schedule", k.schedule}, {"origin", k.origin},
-                               {"axes", k.axes}, {"bytes_read", k.bytes_read}, {"bytes_written", k.bytes_written},
-                               {"operations", k.operations}, {"roofline_seconds", k.roofline_seconds}, {"bound", k.bound},
-                               {"registers", k.registers}, {"spill_bytes", k.spill_bytes},
-                               {"shared_bytes", k.shared_bytes}, {"program", k.program}});
+    json["kernels"].push_back({{"name", k.name},
+                               {"strategy", k.strategy},
+                               {"schedule", k.schedule},
+                               {"origin", k.origin},
+                               {"axes", k.axes},
+                               {"bytes_read", k.bytes_read},
+                               {"bytes_written", k.bytes_written},
+                               {"operations", k.operations},
+                               {"roofline_seconds", k.roofline_seconds},
+                               {"bound", k.bound},
+                               {"registers", k.registers},
+                               {"spill_bytes", k.spill_bytes},
+                               {"shared_bytes", k.shared_bytes},
+                               {"program", k.program}});
   }
   json["variants"] = report.variants;
   json["workspace_bytes"] = report.workspace_bytes;
@@ -99,9 +107,14 @@ Json to_json(const TuneReport& report) {
   Json json;
   json["kernels"] = Json::array();
   for (const TunedKernel& k : report.kernels) {
-    json["kernels"].push_back({{"title", k.title}, {"schedule", k.schedule}, {"fallback", k.fallback},
-                               {"seconds", k.seconds}, {"fallback_seconds", k.fallback_seconds}, {"tried", k.tried},
-                               {"rejected", k.rejected}, {"from_store", k.from_store}});
+    json["kernels"].push_back({{"title", k.title},
+                               {"schedule", k.schedule},
+                               {"fallback", k.fallback},
+                               {"seconds", k.seconds},
+                               {"fallback_seconds", k.fallback_seconds},
+                               {"tried", k.tried},
+                               {"rejected", k.rejected},
+                               {"from_store", k.from_store}});
   }
   json["tried"] = report.tried;
   json["elapsed_seconds"] = report.elapsed_seconds;
@@ -110,9 +123,11 @@ Json to_json(const TuneReport& report) {
 }
 
 Json to_json(const OutputCheck& check) {
-  return {{"output", check.output}, {"checked", check.checked}, {"elements", check.elements}, {"wrong", check.wrong},
-          {"worst_ratio", check.worst_ratio}, {"worst_index", check.worst_index}, {"worst_value", check.worst_value},
-          {"worst_expected", check.worst_expected}, {"worst_bound", check.worst_bound}};
+  return {{"output", check.output},           {"checked", check.checked},
+          {"elements", check.elements},       {"wrong", check.wrong},
+          {"worst_ratio", check.worst_ratio}, {"worst_index", check.worst_index},
+          {"worst_value", check.worst_value}, {"worst_expected", check.worst_expected},
+          {"worst_bound", check.worst_bound}};
 }
 
 void print_json(const Json& json) { fmt::print("{}\n", json.dump(2)); }

@@ -1,6 +1,6 @@
-#include <map>
-
 #include <fmt/format.h>
+
+#include <map>
 
 #include "cli/commands.h"
 #include "cli/npy.h"
@@ -19,7 +19,8 @@ struct RunArguments {
 };
 
 // NAME=PATH pairs, each name an argument of the program on that side.
-std::map<std::string, std::string> files_of(const std::vector<std::string>& texts, const Program& program, bool outputs) {
+std::map<std::string, std::string> files_of(const std::vector<std::string>& texts, const Program& program,
+                                            bool outputs) {
   std::map<std::string, std::string> files;
   std::string known;
   for (const Argument& a : program.arguments()) {
@@ -45,8 +46,8 @@ std::vector<HostArray> load_inputs(const Program& program, const std::map<std::s
     if (a.is_output) continue;
     const auto it = files.find(a.name);
     if (it == files.end()) {
-      throw Error(fmt::format("input {} has no file: give --in {}=FILE.npy, or no --in at all for random inputs", a.name,
-                              a.name));
+      throw Error(fmt::format("input {} has no file: give --in {}=FILE.npy, or no --in at all for random inputs",
+                              a.name, a.name));
     }
     arrays.push_back(read_npy(it->second, a.dtype, a.name));
   }
@@ -67,8 +68,9 @@ int run_run(const RunArguments& arguments) {
   }
   const Program bound = program.bind(sizes);
   const Executable executable = compile(bound, options_of(arguments.common, {}));
-  const RunReport report = run_host(executable, inputs, {},
-                                    {.check = arguments.check, .warmup = 2, .samples = arguments.samples, .seed = arguments.seed});
+  const RunReport report =
+      run_host(executable, inputs, {},
+               {.check = arguments.check, .warmup = 2, .samples = arguments.samples, .seed = arguments.seed});
   std::size_t next = 0;
   Json json;
   json["device"] = executable.device()->info().id;
@@ -91,7 +93,8 @@ int run_run(const RunArguments& arguments) {
   if (!report.samples.empty()) {
     json["seconds"] = report.seconds;
     json["samples"] = report.samples;
-    if (!arguments.common.json) fmt::print("median of {} launches: {}\n", report.samples.size(), time_text(report.seconds));
+    if (!arguments.common.json)
+      fmt::print("median of {} launches: {}\n", report.samples.size(), time_text(report.seconds));
   }
   if (arguments.common.json) print_json(json);
   return report.passed() ? 0 : 1;

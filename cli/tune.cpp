@@ -15,8 +15,8 @@ struct TuneArguments {
 };
 
 int run_tune(const TuneArguments& arguments) {
-  const std::vector<Workload> all = arguments.workloads.empty() ? std::vector{one_workload(arguments.program)}
-                                                                : load_workloads(arguments.workloads);
+  const std::vector<Workload> all =
+      arguments.workloads.empty() ? std::vector{one_workload(arguments.program)} : load_workloads(arguments.workloads);
   Options options = options_of(arguments.common, {});
   options.budget_seconds = parse_budget(arguments.budget);
   options.seed = arguments.seed;
@@ -38,7 +38,8 @@ int run_tune(const TuneArguments& arguments) {
   if (arguments.common.json) {
     print_json(json);
   } else {
-    fmt::print("{}{} candidates tried{}\n", table.text(), tried, interrupted() ? "; stopped, the samples are kept" : "");
+    fmt::print("{}{} candidates tried{}\n", table.text(), tried,
+               interrupted() ? "; stopped, the samples are kept" : "");
   }
   return 0;
 }
@@ -50,7 +51,8 @@ void add_tune(CLI::App& app, int& code) {
   auto arguments = std::make_shared<TuneArguments>();
   add_program(*command, arguments->program);
   add_common(*command, arguments->common);
-  command->add_option("--workloads", arguments->workloads, "a file of NAME | PROGRAM | SIZES lines instead of one program");
+  command->add_option("--workloads", arguments->workloads,
+                      "a file of NAME | PROGRAM | SIZES lines instead of one program");
   command->add_option("--budget", arguments->budget, "time for each program: 30s, 2m, 500ms");
   command->add_option("--seed", arguments->seed, "of the data that is measured with");
   command->callback([arguments, &code] { code = run_tune(*arguments); });

@@ -221,8 +221,8 @@ std::optional<Reduction> analyze_reduction(const Program& group) {
     // A reduction, or a value per row, is over the kept axes and no other.
     if (!full) {
       for (const VarRef& place : places) {
-        const bool kept = std::any_of(result.kept.begin(), result.kept.end(),
-                                      [&](const Axis& axis) { return axis.var == place; });
+        const bool kept =
+            std::any_of(result.kept.begin(), result.kept.end(), [&](const Axis& axis) { return axis.var == place; });
         if (!kept) return std::nullopt;
       }
     }
@@ -272,8 +272,8 @@ std::optional<Contraction> analyze_contraction(const Program& group) {
   for (const Definition& definition : group.definitions) {
     if (!members.contains(definition.tensor.get()) || &definition == result.product) continue;
     Matching matching(definition, placed);
-    if (!matching.consistent() || !matching.complete(result.product->axes) ||
-        !matching.covers(result.product->axes) || definition.axes.size() != result.product->axes.size()) {
+    if (!matching.consistent() || !matching.complete(result.product->axes) || !matching.covers(result.product->axes) ||
+        definition.axes.size() != result.product->axes.size()) {
       return std::nullopt;
     }
     std::vector<VarRef>& places = placed[definition.tensor.get()];

@@ -30,24 +30,24 @@ struct Reduction {
   std::vector<ir::Axis> kept, reduced;  // of the first reduction, from 0
   struct Member {
     const ir::Definition* definition;
-    bool full;                         // over kept and reduced axes
-    AxisMap to_space;                  // its axes (and its reduction's) in the space
+    bool full;         // over kept and reduced axes
+    AxisMap to_space;  // its axes (and its reduction's) in the space
   };
-  std::vector<Member> members;         // in order: what depends on a reduction, and the reductions
+  std::vector<Member> members;  // in order: what depends on a reduction, and the reductions
 };
 std::optional<Reduction> analyze_reduction(const ir::Program& group);
 
 // One sum of products of two operands, with elementwise definitions before (in the operands) and after (on the result).
 // out[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n].
 struct Contraction {
-  const ir::Definition* product;       // the reduction
+  const ir::Definition* product;  // the reduction
   std::vector<ir::Axis> batch, m, n, k;
-  ir::Expr a, b;                       // the factors, as expressions of the axes
+  ir::Expr a, b;  // the factors, as expressions of the axes
   struct Member {
     const ir::Definition* definition;
-    AxisMap to_space;                  // its axes as axes of the product
+    AxisMap to_space;  // its axes as axes of the product
   };
-  std::vector<Member> epilogue;        // in order
+  std::vector<Member> epilogue;  // in order
 };
 std::optional<Contraction> analyze_contraction(const ir::Program& group);
 

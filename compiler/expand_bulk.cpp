@@ -20,11 +20,16 @@ int swizzle_bytes(const Swizzle& swizzle) { return swizzle.bits == 0 ? 0 : 16 <<
 TensorMapParam::Map::Swizzle map_swizzle(int bytes) {
   using Mode = TensorMapParam::Map::Swizzle;
   switch (bytes) {
-    case 0: return Mode::none;
-    case 32: return Mode::b32;
-    case 64: return Mode::b64;
-    case 128: return Mode::b128;
-    default: throw InternalError(fmt::format("a tensor map swizzles 32, 64 or 128 bytes, not {}", bytes));
+    case 0:
+      return Mode::none;
+    case 32:
+      return Mode::b32;
+    case 64:
+      return Mode::b64;
+    case 128:
+      return Mode::b128;
+    default:
+      throw InternalError(fmt::format("a tensor map swizzles 32, 64 or 128 bytes, not {}", bytes));
   }
 }
 
@@ -59,7 +64,8 @@ Stmt Expander::expand_bulk(const Map& map) {
   const Buffer& global = as_buffer(loads ? *store->value->tensor : *store->buffer);
   const std::vector<Expr>& shared_index = loads ? store->index : store->value->args;
   const std::vector<Expr>& global_index = loads ? store->value->args : store->index;
-  ensure(shared.space == Space::shared && global.space == Space::global, "a bulk copy is between shared and global memory");
+  ensure(shared.space == Space::shared && global.space == Space::global,
+         "a bulk copy is between shared and global memory");
 
   // The box: how far the tile's axes reach along each dimension of the tensor.
   std::vector<int> box;
@@ -93,14 +99,14 @@ Stmt Expander::expand_bulk(const Map& map) {
     args = {Expr(number), place};
   }
   args.insert(args.end(), coordinates.begin(), coordinates.end());
-  const IntrinsicId id = loads                          ? IntrinsicId::tma_load
+  const IntrinsicId id = loads                        ? IntrinsicId::tma_load
                          : map.via == Via::tma_reduce ? IntrinsicId::tma_reduce_add
                                                       : IntrinsicId::tma_store;
   return make_stmt(Intrinsic{id, std::move(args)});
 }
 
-// Four 8x8 matrices of 2-byte elements at a time, from accumulator fragments: each lane holds two neighbours in two rows
-// of a group of eight columns, and names one row of one matrix (PTX ISA, stmatrix).
+// Four 8x8 matrices of 2-byte elements at a time, from accumulator fragments: each lane holds two neighbours in two
+// rows of a group of eight columns, and names one row of one matrix (PTX ISA, stmatrix).
 Stmt Expander::expand_stmatrix(const Map& map, const Distributed& values) {
   const Store* store = sole_store(map.body);
   ensure(store != nullptr && map.axes.size() == 2 && byte_size(store->buffer->dtype) == 2,
@@ -113,13 +119,13 @@ Stmt Expander::expand_stmatrix(const Map& map, const Distributed& values) {
                     columns[2].stride == 4 && columns[2].extent % 2 == 0;
   ensure(fits, "a matrix store takes the accumulator's distribution");
 
-  // Registers in their own order are those of the matrices: two columns, two rows of eight, then the next eight columns.
+  // Registers in their own order are those of the matrices: two columns, two rows of eight, then the next eight
+  // columns.
   const VarRef pair = make_var("pair"), e = make_var("e");
   assumptions_ = assumptions_.with(Axis{pair, 0, columns[2].extent / 2}).with(Axis{e, 0, 8});
   const Expr held[3] = {mod(Expr(e), 2), mod(div(Expr(e), 2), 2), Expr(pair) * 2 + div(Expr(e), 4)};
-  const ir::Substitution registers{{values.digits[1][0]->var, held[0]},
-                                   {values.digits[0][1]->var, held[1]},
-                                   {values.digits[1][2]->var, held[2]}};
+  const ir::Substitution registers{
+      {values.digits[1][0]->var, held[0]}, {values.digits[0][1]->var, held[1]}, {values.digits[1][2]->var, held[2]}};
   const BufferRef eight = declare("eight", store->buffer->dtype, Space::fragment, 8);
   const Expr value = simplify(substitute(rewrite(store->value), registers), assumptions_);
   const Stmt fill = make_stmt(For{e, 0, 8, 1, ForKind::unroll, assign(eight, Expr(e), value)});
@@ -137,10 +143,9 @@ Stmt Expander::expand_stmatrix(const Map& map, const Distributed& values) {
   substitution_[map.axes[1].var.get()] = simplify(Expr(pair) * 16 + div(lane, 16) * 8, assumptions_);
   const Buffer& shared = as_buffer(*store->buffer);
   const Expr place = read(flat(shared), {flat_index(shared, placed(shared, store->index))});
-  const Stmt send =
-      make_stmt(Intrinsic{IntrinsicId::stmatrix, {place, element(eight, 0), Expr(4), Expr(0)}});
-  return make_stmt(For{pair, 0, columns[2].extent / 2, 1, ForKind::unroll,
-                       block({make_stmt(Alloc{eight}), fill, send})});
+  const Stmt send = make_stmt(Intrinsic{IntrinsicId::stmatrix, {place, element(eight, 0), Expr(4), Expr(0)}});
+  return make_stmt(
+      For{pair, 0, columns[2].extent / 2, 1, ForKind::unroll, block({make_stmt(Alloc{eight}), fill, send})});
 }
 
 }  // namespace quern::compiler

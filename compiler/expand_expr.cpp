@@ -10,15 +10,19 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 Expr Expander::rewrite(const Expr& e) {
   if (!e) return e;
   switch (e->kind) {
-    case ExprKind::constant: return e;
+    case ExprKind::constant:
+      return e;
     case ExprKind::variable: {
       const auto it = substitution_.find(e->var.get());
       return it == substitution_.end() ? e : it->second;
     }
-    case ExprKind::read: return rewrite_read(e);
-    case ExprKind::reduce: unreachable("a kernel program holds no reductions");
+    case ExprKind::read:
+      return rewrite_read(e);
+    case ExprKind::reduce:
+      unreachable("a kernel program holds no reductions");
     case ExprKind::call:
-    case ExprKind::cast: break;
+    case ExprKind::cast:
+      break;
   }
   std::vector<Expr> args;
   args.reserve(e->args.size());
@@ -53,10 +57,13 @@ TensorRef Expander::flat(const Tensor& buffer) {
 
 Expr Expander::flat_index(const Buffer& buffer, const std::vector<Expr>& index) {
   switch (buffer.space) {
-    case Space::fragment: return register_index(buffer, index);
+    case Space::fragment:
+      return register_index(buffer, index);
     case Space::shared:
-    case Space::barrier: return simplify(apply(buffer.layout, Place::address, index), assumptions_);
-    case Space::global: break;
+    case Space::barrier:
+      return simplify(apply(buffer.layout, Place::address, index), assumptions_);
+    case Space::global:
+      break;
   }
   const std::vector<Expr> strides = element_strides(buffer);
   Expr offset = 0;
@@ -96,7 +103,8 @@ Expr Expander::register_index(const Buffer& fragment, const std::vector<Expr>& i
       if (digits[g].place == Place::reg) offset = offset + tile_->values->digits[axis][g] * digits[g].stride;
       if (!last) weight *= digits[g].extent;
     }
-    const Expr rest = simplify(rewrite(simplify(index[d] - Expr((*tile_->axes)[axis].var), assumptions_)), assumptions_);
+    const Expr rest =
+        simplify(rewrite(simplify(index[d] - Expr((*tile_->axes)[axis].var), assumptions_)), assumptions_);
     if (!is_integer(rest, 0)) {
       ensure(divisor(rest, assumptions_) % extent(held) == 0 && digits.back().place == Place::reg,
              fmt::format("a slice of the fragment {} begins at a multiple of its length", fragment.name));

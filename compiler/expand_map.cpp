@@ -26,8 +26,7 @@ Expr digit_value(const Expr& place, const Digit& digit) {
 bool stores_outside_registers(const Stmt& stmt) {
   if (const Store* store = get_if<Store>(stmt)) return as_buffer(*store->buffer).space != Space::fragment;
   if (const If* branch = get_if<If>(stmt)) {
-    return stores_outside_registers(branch->then) ||
-           (branch->otherwise && stores_outside_registers(branch->otherwise));
+    return stores_outside_registers(branch->then) || (branch->otherwise && stores_outside_registers(branch->otherwise));
   }
   if (const Block* node = get_if<Block>(stmt)) {
     return std::any_of(node->body.begin(), node->body.end(), stores_outside_registers);
@@ -153,9 +152,9 @@ Stmt Expander::expand_cp_async(const Map& map, std::vector<RegisterDigit> loops)
   const std::int64_t bytes = width * byte_size(source->dtype);
   ensure(bytes == 4 || bytes == 8 || bytes == 16, "cp_async moves 4, 8 or 16 bytes");
   const Expr known = where && !is_integer(where, 1) ? select(where, Expr(bytes), Expr(0)) : Expr(bytes);
-  Stmt copy = make_stmt(Intrinsic{IntrinsicId::cp_async,
-                                  {read(flat(*store->buffer), {to_index}), read(flat(*source->tensor), {from_index}),
-                                   Expr(bytes), known}});
+  Stmt copy = make_stmt(Intrinsic{
+      IntrinsicId::cp_async,
+      {read(flat(*store->buffer), {to_index}), read(flat(*source->tensor), {from_index}), Expr(bytes), known}});
   return loop_over(loops, std::move(copy), false);
 }
 

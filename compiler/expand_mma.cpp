@@ -60,7 +60,7 @@ struct Expander::MmaOperand {
   Expr own = 0;                       // register index without k
   bool k_contiguous = false;          // its vectors run along k
   BufferRef fragment;
-  Expr held;                          // its element at the loops' variables
+  Expr held;  // its element at the loops' variables
 };
 
 Expander::MmaOperand Expander::prepare_operand(const Expr& expression, const Expr& coordinate,
@@ -113,7 +113,8 @@ Stmt Expander::expand(const Mma& mma) {
     MmaOperand b = prepare_operand(mma.b, values.coordinates[1], values, mma.k.var);
     std::int64_t group = 1;
     for (const MmaOperand* operand : {&a, &b}) {
-      if (operand->k_contiguous) group = std::max<std::int64_t>(group, kVectorBytes / byte_size(operand->source->dtype));
+      if (operand->k_contiguous)
+        group = std::max<std::int64_t>(group, kVectorBytes / byte_size(operand->source->dtype));
     }
     const Expr depth = simplified(mma.k.hi);
     ensure(divisor(depth, assumptions_) % group == 0, "k is a multiple of the operands' vectors");

@@ -30,7 +30,8 @@ Expander::Expander(const Kernel& kernel) : kernel_(kernel) {
   kernel_.form = Form::thread;
   kernel_.warp = make_var("warp");
   kernel_.lane = make_var("lane");
-  scope_ = {kernel_.warps == 1 ? Expr(0) : Expr(kernel_.warp), Expr(kernel_.lane), kernel_.warps, kernel_.lanes, nullptr};
+  scope_ = {kernel_.warps == 1 ? Expr(0) : Expr(kernel_.warp), Expr(kernel_.lane), kernel_.warps, kernel_.lanes,
+            nullptr};
 
   assumptions_ = assumptions_of(kernel_);
   for (BufferRef& param : kernel_.params) {
@@ -115,8 +116,8 @@ Stmt Expander::expand(const Let& node) {
 
 Stmt Expander::expand(const Store& node) {
   const Buffer& buffer = as_buffer(*node.buffer);
-  return make_stmt(Store{flat(buffer), {flat_index(buffer, placed(buffer, node.index))}, simplified(node.value),
-                         node.atomic, node.hint});
+  return make_stmt(Store{
+      flat(buffer), {flat_index(buffer, placed(buffer, node.index))}, simplified(node.value), node.atomic, node.hint});
 }
 
 Stmt Expander::expand(const Move& node) {

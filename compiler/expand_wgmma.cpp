@@ -14,7 +14,7 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-constexpr std::int64_t kRows = 64;       // of one instruction
+constexpr std::int64_t kRows = 64;  // of one instruction
 constexpr int kWarpsPerGroup = 4;
 constexpr std::int64_t kDescriptorUnit = 16;  // bytes that a descriptor's address counts in
 
@@ -66,10 +66,10 @@ Stmt Expander::expand_wgmma(const Mma& mma) {
       first = first + div(scope_.warp, kWarpsPerGroup) * (step / size);
     }
     const WgmmaDescriptor& d = operand.described;
-    operand.make = make_stmt(Intrinsic{
-        IntrinsicId::wgmma_descriptor,
-        {element(operand.descriptor, 0), read(flat(buffer), {simplify(first, assumptions_)}), Expr(d.leading),
-         Expr(d.stride), Expr(static_cast<std::int64_t>(d.swizzle))}});
+    operand.make =
+        make_stmt(Intrinsic{IntrinsicId::wgmma_descriptor,
+                            {element(operand.descriptor, 0), read(flat(buffer), {simplify(first, assumptions_)}),
+                             Expr(d.leading), Expr(d.stride), Expr(static_cast<std::int64_t>(d.swizzle))}});
     return operand;
   };
   return nested([&] {
@@ -80,7 +80,8 @@ Stmt Expander::expand_wgmma(const Mma& mma) {
       return starts.size() > 1 ? starts[1] - starts[0] : 0;
     };
     for (std::size_t s = 0; s < k_a.size(); ++s) {
-      ensure(k_a[s] == static_cast<std::int64_t>(s) * step_of(k_a) && k_b[s] == static_cast<std::int64_t>(s) * step_of(k_b),
+      ensure(k_a[s] == static_cast<std::int64_t>(s) * step_of(k_a) &&
+                 k_b[s] == static_cast<std::int64_t>(s) * step_of(k_b),
              "slices of k are evenly spaced");
     }
     const VarRef slice = make_var("slice");
@@ -91,11 +92,11 @@ Stmt Expander::expand_wgmma(const Mma& mma) {
     };
     Expr accumulate = mma.accumulate ? simplified(mma.accumulate) : boolean(true);
     if (!is_integer(accumulate, 1)) accumulate = either(accumulate, less(0, Expr(slice)));
-    const Stmt product = make_stmt(Intrinsic{
-        IntrinsicId::wgmma,
-        {element(flat_.at(mma.acc.get()), 0), advanced(a, step_of(k_a)), advanced(b, step_of(k_b)), accumulate,
-         Expr(*columns), code(mma.a->dtype), code(mma.b->dtype), code(mma.acc->dtype),
-         Expr(a.described.transposed ? 1 : 0), Expr(b.described.transposed ? 1 : 0)}});
+    const Stmt product =
+        make_stmt(Intrinsic{IntrinsicId::wgmma,
+                            {element(flat_.at(mma.acc.get()), 0), advanced(a, step_of(k_a)), advanced(b, step_of(k_b)),
+                             accumulate, Expr(*columns), code(mma.a->dtype), code(mma.b->dtype), code(mma.acc->dtype),
+                             Expr(a.described.transposed ? 1 : 0), Expr(b.described.transposed ? 1 : 0)}});
     return block({make_stmt(Alloc{a.descriptor}), make_stmt(Alloc{b.descriptor}), a.make, b.make,
                   make_stmt(For{slice, 0, static_cast<std::int64_t>(k_a.size()), 1, ForKind::unroll, product})});
   });

@@ -66,8 +66,8 @@ class Lifter {
       shape.push_back(axis.hi);
       index.push_back(Expr(axis.var));
     }
-    definition.tensor = make_tensor(
-        fmt::format("{}_{}", tensor_->name, row(reduction->reduce->reducer).name), reduction->dtype, std::move(shape));
+    definition.tensor = make_tensor(fmt::format("{}_{}", tensor_->name, row(reduction->reduce->reducer).name),
+                                    reduction->dtype, std::move(shape));
     definition.value = freshen(substitute(reduction, own));
     lifted_.push_back(definition);
     return read(definition.tensor, std::move(index));

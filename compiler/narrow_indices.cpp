@@ -42,8 +42,10 @@ class Narrower {
   Expr index(const Expr& e) {
     if (!e || e->dtype != DType::i64) return e ? value(e) : e;
     switch (e->kind) {
-      case ExprKind::constant: return constant(DType::i32, e->integer);
-      case ExprKind::variable: return Expr(narrow(e->var));
+      case ExprKind::constant:
+        return constant(DType::i32, e->integer);
+      case ExprKind::variable:
+        return Expr(narrow(e->var));
       case ExprKind::call: {
         std::vector<Expr> args;
         for (const Expr& arg : e->args) args.push_back(index(arg));
@@ -52,7 +54,8 @@ class Narrower {
       case ExprKind::cast:
         if (e->args[0]->dtype == DType::i32) return value(e->args[0]);
         return cast(DType::i32, value(e->args[0]));
-      default: return cast(DType::i32, value(e));
+      default:
+        return cast(DType::i32, value(e));
     }
   }
 

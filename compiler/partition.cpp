@@ -103,9 +103,8 @@ class Partitioner {
   // Reductions over the same data are done in one pass (mean and variance).
   bool shares_input(const Definition& a, const Definition& b) {
     const std::vector<TensorRef> ours = tensors_read(a.value), theirs = tensors_read(b.value);
-    return std::any_of(ours.begin(), ours.end(), [&](const TensorRef& t) {
-      return std::find(theirs.begin(), theirs.end(), t) != theirs.end();
-    });
+    return std::any_of(ours.begin(), ours.end(),
+                       [&](const TensorRef& t) { return std::find(theirs.begin(), theirs.end(), t) != theirs.end(); });
   }
 
   // Outputs that no reduction took along: those over one space share a kernel.

@@ -11,8 +11,8 @@
 namespace quern::compiler {
 
 struct Partition {
-  std::vector<ir::Program> kernels;        // in an order in which each reads only what earlier ones wrote
-  std::vector<ir::TensorRef> workspace;    // tensors that pass between kernels and are no outputs
+  std::vector<ir::Program> kernels;      // in an order in which each reads only what earlier ones wrote
+  std::vector<ir::TensorRef> workspace;  // tensors that pass between kernels and are no outputs
 };
 
 Partition partition(const ir::Program& canonical);

@@ -63,8 +63,8 @@ void parse_field(Schedule& schedule, const FieldList& list, std::string_view ite
   }
   const std::vector<std::string_view> parts = split(value, 'x');
   if (parts.size() != static_cast<std::size_t>(slot.field->parts)) {
-    fail("schedule '{}': {} takes {} integers joined by 'x', '{}' has {}", list.strategy, name, slot.field->parts, value,
-         parts.size());
+    fail("schedule '{}': {} takes {} integers joined by 'x', '{}' has {}", list.strategy, name, slot.field->parts,
+         value, parts.size());
   }
   for (std::size_t p = 0; p < parts.size(); ++p) {
     std::int64_t number = 0;

@@ -3,9 +3,9 @@
 // log line, the command-line option and the test input alike. A strategy declares its fields once (FieldList); the
 // rest (text, parsing, comparing, hashing) is generic.
 //
-// Text: the strategy's name, then its fields as name=value in the order of the list; fields at their default may be left
-// out when parsing and are always printed: `contraction block=128x128x16 thread=8x8 stages=2 copy=register split_k=1`.
-// Thread-safe: values.
+// Text: the strategy's name, then its fields as name=value in the order of the list; fields at their default may be
+// left out when parsing and are always printed: `contraction block=128x128x16 thread=8x8 stages=2 copy=register
+// split_k=1`. Thread-safe: values.
 
 #include <cstdint>
 #include <span>
@@ -18,9 +18,9 @@ namespace quern::compiler {
 // One field: an integer, a product of integers written 128x64x16, or a word out of a list.
 struct Field {
   std::string_view name;
-  int parts = 1;                           // integers in it, 1 to 3
-  std::vector<std::string_view> words{};   // a word field where not empty: the value is the index
-  std::vector<std::int64_t> fallback{0};   // the value where the text leaves it out, `parts` integers
+  int parts = 1;                          // integers in it, 1 to 3
+  std::vector<std::string_view> words{};  // a word field where not empty: the value is the index
+  std::vector<std::int64_t> fallback{0};  // the value where the text leaves it out, `parts` integers
 };
 
 struct FieldList {

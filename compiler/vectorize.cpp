@@ -96,8 +96,8 @@ class Vectorizer {
     if (width == 1) return plain;
     const Expr base = at_start(access->args[0]);
     for (const Access& known : loads_) {
-      const bool same_condition = (!condition && !known.condition) ||
-                                  (condition && known.condition && equal(condition, known.condition));
+      const bool same_condition =
+          (!condition && !known.condition) || (condition && known.condition && equal(condition, known.condition));
       if (known.buffer == access->tensor && equal(known.base, base) && same_condition) {
         return read(known.registers, {Expr(loop_.var)});
       }

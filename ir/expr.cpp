@@ -36,12 +36,18 @@ class Matcher {
     if (a.same(b) && bound_.empty()) return true;
     if (a->kind != b->kind || a->dtype != b->dtype || a->args.size() != b->args.size()) return false;
     switch (a->kind) {
-      case ExprKind::constant: return equal_constants(*a, *b);
-      case ExprKind::variable: return same_variable(a->var, b->var);
-      case ExprKind::call: return a->op == b->op && match_args(a, b);
-      case ExprKind::cast: return match_args(a, b);
-      case ExprKind::read: return a->tensor == b->tensor && match(a->fill, b->fill) && match_args(a, b);
-      case ExprKind::reduce: return match_reduce(a, b);
+      case ExprKind::constant:
+        return equal_constants(*a, *b);
+      case ExprKind::variable:
+        return same_variable(a->var, b->var);
+      case ExprKind::call:
+        return a->op == b->op && match_args(a, b);
+      case ExprKind::cast:
+        return match_args(a, b);
+      case ExprKind::read:
+        return a->tensor == b->tensor && match(a->fill, b->fill) && match_args(a, b);
+      case ExprKind::reduce:
+        return match_reduce(a, b);
     }
     return false;
   }
@@ -95,10 +101,17 @@ std::size_t hash(const Expr& e, std::vector<VarRef>& bound) {
       h = mix(h, is_bound ? 1 : std::hash<const void*>()(e->var.get()));
       break;
     }
-    case ExprKind::call: h = mix(h, static_cast<std::size_t>(e->op)); break;
-    case ExprKind::cast: break;
-    case ExprKind::read: h = mix(mix(h, std::hash<const void*>()(e->tensor.get())), hash(e->fill, bound)); break;
-    case ExprKind::reduce: h = mix(h, static_cast<std::size_t>(e->reduce->reducer)); break;
+    case ExprKind::call:
+      h = mix(h, static_cast<std::size_t>(e->op));
+      break;
+    case ExprKind::cast:
+      break;
+    case ExprKind::read:
+      h = mix(mix(h, std::hash<const void*>()(e->tensor.get())), hash(e->fill, bound));
+      break;
+    case ExprKind::reduce:
+      h = mix(h, static_cast<std::size_t>(e->reduce->reducer));
+      break;
   }
   const std::size_t outer = bound.size();
   if (e->kind == ExprKind::reduce) {
@@ -133,8 +146,7 @@ VarRef make_var(std::string name, DType dtype) {
 }
 
 Expr::Expr(std::int64_t value) : Expr(constant(DType::i64, value)) {}
-Expr::Expr(const VarRef& var)
-    : Expr(make({.kind = ExprKind::variable, .dtype = var->dtype, .args = {}, .var = var})) {}
+Expr::Expr(const VarRef& var) : Expr(make({.kind = ExprKind::variable, .dtype = var->dtype, .args = {}, .var = var})) {}
 
 Expr constant(DType dtype, std::int64_t value) {
   if (is_float(dtype)) return constant(dtype, static_cast<double>(value));

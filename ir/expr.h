@@ -22,8 +22,8 @@
 #include <string>
 #include <vector>
 
-#include "ir/scalar_functions.h"
 #include "ir/reducers.h"
+#include "ir/scalar_functions.h"
 #include "quern/dtype.h"
 
 namespace quern::ir {
@@ -104,8 +104,8 @@ struct Node {
   TensorRef tensor{};        // read
   Expr fill{};               // read: the value outside, absent without `else`
   std::shared_ptr<const ReduceInfo> reduce{};
-  Expr where{};              // reduce: condition, absent when everything counts
-  std::uint32_t depth = 1;   // of the tree; front ends refuse programs deeper than kMaxDepth
+  Expr where{};             // reduce: condition, absent when everything counts
+  std::uint32_t depth = 1;  // of the tree; front ends refuse programs deeper than kMaxDepth
 };
 
 inline constexpr std::uint32_t kMaxDepth = 400;
@@ -116,7 +116,7 @@ Expr constant(DType dtype, std::int64_t value);
 Expr constant(DType dtype, double value);
 Expr boolean(bool value);
 Expr call(Op op, std::vector<Expr> args);
-Expr cast(DType dtype, Expr value);                                             // `value` itself if it has the dtype
+Expr cast(DType dtype, Expr value);  // `value` itself if it has the dtype
 Expr read(TensorRef tensor, std::vector<Expr> index, Expr fill = {});
 Expr reduce(Reducer reducer, std::vector<Axis> axes, std::vector<Expr> args, Expr where = {}, Contract contract = {});
 

@@ -1,7 +1,8 @@
 #pragma once
 // The one table of intrinsics: what the hardware does beyond loads, stores and arithmetic, each described once, as
 // data. An intrinsic is a statement; one that gives a value writes it to its first operand. Operands are expressions;
-// a place in memory is a read of its buffer (the address is taken, nothing is read), a dtype the constant of its number.
+// a place in memory is a read of its buffer (the address is taken, nothing is read), a dtype the constant of its
+// number.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,47 +14,50 @@ namespace quern::ir {
 
 enum class IntrinsicId : std::uint8_t {
   // barriers and warps
-  barrier,            // ()                              all threads of the block
-  named_barrier,      // (id, threads)                   bar.sync of a group of warps
-  named_arrive,       // (id, threads)
-  warp_sync,          // ()
-  shuffle_xor,        // (to, value, lane mask)          registers of another lane
-  shuffle_index,      // (to, value, lane)
+  barrier,        // ()                              all threads of the block
+  named_barrier,  // (id, threads)                   bar.sync of a group of warps
+  named_arrive,   // (id, threads)
+  warp_sync,      // ()
+  shuffle_xor,    // (to, value, lane mask)          registers of another lane
+  shuffle_index,  // (to, value, lane)
   // asynchronous copies, sm_80
-  cp_async,           // (shared place, global place, bytes, source bytes)   the rest is filled with zeros
-  cp_async_commit,    // ()
-  cp_async_wait,      // (groups that may stay pending)
+  cp_async,         // (shared place, global place, bytes, source bytes)   the rest is filled with zeros
+  cp_async_commit,  // ()
+  cp_async_wait,    // (groups that may stay pending)
   // mbarriers, sm_90
-  mbarrier_init,      // (barrier, count)
-  mbarrier_init_fence,  // ()
-  mbarrier_arrive,    // (barrier)
+  mbarrier_init,            // (barrier, count)
+  mbarrier_init_fence,      // ()
+  mbarrier_arrive,          // (barrier)
   mbarrier_arrive_cluster,  // (barrier, cluster rank)
-  mbarrier_expect,    // (barrier, bytes)                arrives and expects bytes
-  mbarrier_wait,      // (barrier, parity)
+  mbarrier_expect,          // (barrier, bytes)                arrives and expects bytes
+  mbarrier_wait,            // (barrier, parity)
   mbarrier_wait_cluster,    // (barrier, parity)         acquires at cluster scope
   // bulk copies, sm_90; map: the index of a tensor map among the launch's maps
-  tma_load,           // (shared place, map, barrier, multicast mask, c0, c1, ...)
-  tma_im2col,         // (shared place, map, barrier, multicast mask, c, w, h, n, offset_w, offset_h)
-  tma_store,          // (map, shared place, c0, c1, ...)
-  tma_reduce_add,     // (map, shared place, c0, c1, ...)
-  tma_store_commit,   // ()
-  tma_store_wait,     // (groups that may stay pending)        written globally
+  tma_load,             // (shared place, map, barrier, multicast mask, c0, c1, ...)
+  tma_im2col,           // (shared place, map, barrier, multicast mask, c, w, h, n, offset_w, offset_h)
+  tma_store,            // (map, shared place, c0, c1, ...)
+  tma_reduce_add,       // (map, shared place, c0, c1, ...)
+  tma_store_commit,     // ()
+  tma_store_wait,       // (groups that may stay pending)        written globally
   tma_store_wait_read,  // (groups that may stay pending)      shared memory reusable
-  tma_prefetch_map,   // (map)
-  fence_proxy_async,  // ()                              generic writes to shared before asynchronous reads
+  tma_prefetch_map,     // (map)
+  fence_proxy_async,    // ()                              generic writes to shared before asynchronous reads
   // matrix fragments and products
-  ldmatrix,           // (to registers, shared place, count, transposed)
-  stmatrix,           // (shared place, from registers, count, transposed)
-  mma_sync,           // (acc, a, b registers, m, n, k, a dtype, b dtype, acc dtype)
-  wgmma_descriptor,   // (to, shared place, leading bytes, stride bytes, swizzle bytes or 0)   a u64
-  wgmma,              // (acc, a descriptor, b descriptor, accumulate, n, a, b, acc dtype, a transposed, b transposed)
-  wgmma_registers,    // (acc, a registers, b descriptor, accumulate, n, a, b, acc dtype, b transposed)
-  wgmma_fence, wgmma_commit,  // ()
-  wgmma_wait,         // (groups that may stay pending)
+  ldmatrix,          // (to registers, shared place, count, transposed)
+  stmatrix,          // (shared place, from registers, count, transposed)
+  mma_sync,          // (acc, a, b registers, m, n, k, a dtype, b dtype, acc dtype)
+  wgmma_descriptor,  // (to, shared place, leading bytes, stride bytes, swizzle bytes or 0)   a u64
+  wgmma,             // (acc, a descriptor, b descriptor, accumulate, n, a, b, acc dtype, a transposed, b transposed)
+  wgmma_registers,   // (acc, a registers, b descriptor, accumulate, n, a, b, acc dtype, b transposed)
+  wgmma_fence,
+  wgmma_commit,  // ()
+  wgmma_wait,    // (groups that may stay pending)
   // roles and clusters
   set_max_registers,  // (count, increase)
-  cluster_arrive, cluster_wait,  // ()
-  grid_dependency_wait, grid_dependency_launch,  // ()
+  cluster_arrive,
+  cluster_wait,  // ()
+  grid_dependency_wait,
+  grid_dependency_launch,  // ()
 };
 inline constexpr int kIntrinsicCount = static_cast<int>(IntrinsicId::grid_dependency_launch) + 1;
 
@@ -70,13 +74,13 @@ struct IntrinsicRow {
   std::string_view operands;
   int min_args;
   int max_args;
-  ExecutionScope scope;       // whose threads must execute it together
-  Proxy reads_through;        // how it reads memory, if it does
-  Proxy writes_through;       // how it writes memory, if it does
-  Completion completion;      // when its effects land
-  int min_arch;               // 80, 90, ...; arch-specific ('a') where `arch_specific`
+  ExecutionScope scope;   // whose threads must execute it together
+  Proxy reads_through;    // how it reads memory, if it does
+  Proxy writes_through;   // how it writes memory, if it does
+  Completion completion;  // when its effects land
+  int min_arch;           // 80, 90, ...; arch-specific ('a') where `arch_specific`
   bool arch_specific;
-  std::string_view prelude;   // the device function that spells it in CUDA; empty: printed from its operands
+  std::string_view prelude;  // the device function that spells it in CUDA; empty: printed from its operands
 };
 
 const IntrinsicRow& row(IntrinsicId id);

@@ -46,19 +46,35 @@ const Buffer* try_buffer(const Tensor& tensor);
 struct StmtNode;
 using Stmt = std::shared_ptr<const StmtNode>;
 
-struct Block { std::vector<Stmt> body; };  // fragments declared in it live to its end
-struct Alloc { BufferRef buffer; };        // a fragment; shared buffers and barriers are the kernel's
+struct Block {
+  std::vector<Stmt> body;
+};  // fragments declared in it live to its end
+struct Alloc {
+  BufferRef buffer;
+};  // a fragment; shared buffers and barriers are the kernel's
 
-enum class ForKind : std::uint8_t { serial, unroll, rolled, vector };  // rolled: `#pragma unroll 1`; vector: lanes of one
-                                                                       // wide access, constant extent of at most 16
+enum class ForKind : std::uint8_t {
+  serial,
+  unroll,
+  rolled,
+  vector
+};  // rolled: `#pragma unroll 1`; vector: lanes of one
+    // wide access, constant extent of at most 16
 struct For {
   VarRef var;
   Expr lo, hi, step;
   ForKind kind = ForKind::serial;
   Stmt body;
 };
-struct If { Expr condition; Stmt then; Stmt otherwise{}; };  // otherwise may be null
-struct Let { VarRef var; Expr value; };                    // in scope to the end of the block
+struct If {
+  Expr condition;
+  Stmt then;
+  Stmt otherwise{};
+};  // otherwise may be null
+struct Let {
+  VarRef var;
+  Expr value;
+};  // in scope to the end of the block
 
 enum class CacheHint : std::uint8_t { none, streaming, no_allocate, evict_last };
 // buffer[index] = value. `atomic` adds (or the reducer's combine) to global memory instead.
@@ -79,7 +95,10 @@ struct Move {
   int width = 1;
   CacheHint hint = CacheHint::none;
 };
-struct Intrinsic { IntrinsicId id; std::vector<Expr> args; };  // buffers are passed as address-of reads
+struct Intrinsic {
+  IntrinsicId id;
+  std::vector<Expr> args;
+};  // buffers are passed as address-of reads
 
 // How the body of a Map moves its elements.
 enum class Via : std::uint8_t {
@@ -89,7 +108,8 @@ enum class Via : std::uint8_t {
   tma_im2col,  // the same, im2col map; the index expressions of the read say pixel and tap
   tma_store,   // one Store shared -> global, issued by one thread; completes by tma_store_commit/wait
   tma_reduce,  // the same, adding
-  ldmatrix, stmatrix,
+  ldmatrix,
+  stmatrix,
 };
 
 // For every coordinate of the tile `axes` (constant extents) where `where` holds: body. With Via::threads the elements
@@ -104,7 +124,7 @@ struct Map {
   Expr where{};
   Stmt body{};
   Via via = Via::threads;
-  Expr barrier{};             // tma_load: the read of the mbarrier that counts the bytes
+  Expr barrier{};               // tma_load: the read of the mbarrier that counts the bytes
   std::uint16_t multicast = 0;  // tma_load: mask of cluster ranks, 0 none
 };
 
@@ -146,9 +166,13 @@ struct StmtNode {
 };
 
 template <typename T>
-Stmt make_stmt(T value) { return std::make_shared<const StmtNode>(StmtNode{std::move(value)}); }
+Stmt make_stmt(T value) {
+  return std::make_shared<const StmtNode>(StmtNode{std::move(value)});
+}
 template <typename T>
-const T* get_if(const Stmt& stmt) { return stmt ? std::get_if<T>(&stmt->value) : nullptr; }
+const T* get_if(const Stmt& stmt) {
+  return stmt ? std::get_if<T>(&stmt->value) : nullptr;
+}
 Stmt block(std::vector<Stmt> body);  // flattens nested blocks that declare nothing
 
 enum class Form : std::uint8_t { tile, thread };
@@ -178,7 +202,7 @@ struct TensorMapParam {
 // One launch.
 struct Kernel {
   std::string name;
-  std::string comment;                // the tensor program and the schedule, printed above the kernel
+  std::string comment;  // the tensor program and the schedule, printed above the kernel
   Form form = Form::tile;
   std::vector<BufferRef> params;      // global buffers, in the order of the launch
   std::vector<VarRef> symbols;        // scalar parameters after the buffers
@@ -189,9 +213,9 @@ struct Kernel {
   std::vector<VarRef> block;          // their variables, as many
   std::vector<std::int64_t> cluster;  // empty: none
   int warps = 1;
-  int lanes = 32;                     // per warp; on the CPU the vector's width in elements of 4 bytes
-  int min_blocks_per_sm = 0;          // launch bound, 0: none
-  VarRef warp, lane;                  // the thread's place (thread form)
+  int lanes = 32;             // per warp; on the CPU the vector's width in elements of 4 bytes
+  int min_blocks_per_sm = 0;  // launch bound, 0: none
+  VarRef warp, lane;          // the thread's place (thread form)
   Stmt body;
 };
 

@@ -60,7 +60,8 @@ constexpr auto kProducts = std::to_array<Product>({
     {DType::u8, DType::u8, DType::i32, true, true},
 });
 
-constexpr std::int64_t kInstructionK = 32;  // bytes of k of one instruction
+constexpr std::int64_t kInstructionK = 32;    // bytes of k of one instruction
+constexpr std::int64_t kBulkAlignment = 128;  // bytes, of the shared side of a TMA copy
 
 Mode significant(const Mode& mode) {
   Mode digits;
@@ -167,6 +168,9 @@ void KernelVerifier::check_copy(const Map& node) {
   require(source->kind == ExprKind::read, "a map via {} stores a read", name(node.via));
   require(as_buffer(*source->tensor).space == way.from && as_buffer(*store->buffer).space == way.to,
           "a map via {} copies between its two spaces", name(node.via));
+  const Buffer& shared = as_buffer(way.to == Space::shared ? *store->buffer : *source->tensor);
+  require(way.distributed || shared.alignment >= kBulkAlignment, "a bulk copy of {} needs it aligned to {} bytes",
+          shared.name, kBulkAlignment);
   require(store->atomic == (way.adds ? std::optional(Reducer::sum) : std::nullopt), "a map via {} {}", name(node.via),
           way.adds ? "adds" : "overwrites");
 }

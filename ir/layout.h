@@ -53,16 +53,16 @@ struct Layout {
 };
 
 // Builders
-Layout row_major(std::span<const std::int64_t> extents);                // addresses, last mode fastest
+Layout row_major(std::span<const std::int64_t> extents);                 // addresses, last mode fastest
 Layout padded(std::span<const std::int64_t> extents, std::int64_t pad);  // rows (last mode) pitch + pad
 
 // Facts
 std::int64_t extent(const Mode& mode);
 std::vector<std::int64_t> extents(const Layout& layout);
-std::int64_t size(const Layout& layout);                     // coordinates: the product of the extents
+std::int64_t size(const Layout& layout);  // coordinates: the product of the extents
 // 1 + the largest place value reached; with a swizzle, rounded up to the period of its bits.
 std::int64_t span_of(const Layout& layout, Place place);
-bool is_distribution(const Layout& layout);                  // no address digits
+bool is_distribution(const Layout& layout);  // no address digits
 // No two coordinates share all their places. For distributions also: registers per thread are dense 0..n.
 bool is_injective(const Layout& layout);
 // Each place's digits are a mixed radix: sorted by stride, each stride is a multiple of stride * extent before it. So
@@ -84,15 +84,16 @@ std::vector<Expr> coordinates(const Layout& layout, std::span<const Expr, 4> pla
 std::optional<std::vector<std::int64_t>> invert(const Layout& layout, std::span<const std::int64_t, 4> places);
 
 // Algebra
-// The coordinates of `inner` -> its address -> the place in `outer` (one mode). The strides of inner must align with the
-// digits of outer.
+// The coordinates of `inner` -> its address -> the place in `outer` (one mode). The strides of inner must align with
+// the digits of outer.
 Layout compose(const Layout& outer, const Layout& inner);
 // The listed modes, in that order. Registers become dense again; other places stay.
 Layout project(const Layout& layout, std::span<const int> kept_modes);
-// Copies of `tile`: per mode, the digits of `block` (more significant) over those of `tile`. The strides of `block` count
-// copies: each is scaled by the step from one copy to the next in that place.
+// Copies of `tile`: per mode, the digits of `block` (more significant) over those of `tile`. The strides of `block`
+// count copies: each is scaled by the step from one copy to the next in that place.
 Layout tile(const Layout& tile, const Layout& block);
-// The block whose copies of `tile` make up `layout`, strides as they stand in `layout`; nothing where it is not made so.
+// The block whose copies of `tile` make up `layout`, strides as they stand in `layout`; nothing where it is not made
+// so.
 std::optional<Layout> untile(const Layout& layout, const Layout& tile);
 // Splits a mode in two: at `mode` the coordinate / extent, behind it the coordinate % extent. Nothing where the digits
 // do not split there.

@@ -15,18 +15,24 @@ namespace quern::ir {
 class Expr;
 
 enum class Reducer : std::uint8_t {
-  sum, prod, max, min, any, all,
-  argmax, argmin,  // i64 index within the reduced axes, row-major where they are several
-  logsumexp,       // log(sum(exp(x))), state (max, sum of exp(x - max))
-  welford,         // population variance, state (i64 count, mean, sum of squared deviations)
+  sum,
+  prod,
+  max,
+  min,
+  any,
+  all,
+  argmax,
+  argmin,     // i64 index within the reduced axes, row-major where they are several
+  logsumexp,  // log(sum(exp(x))), state (max, sum of exp(x - max))
+  welford,    // population variance, state (i64 count, mean, sum of squared deviations)
 };
 inline constexpr int kReducerCount = static_cast<int>(Reducer::welford) + 1;
 
 struct ReducerRow {
   Reducer reducer;
   std::string_view name;
-  int arity;          // operands: 1
-  bool ordered;       // depends on the element's index (argmax, argmin)
+  int arity;                       // operands: 1
+  bool ordered;                    // depends on the element's index (argmax, argmin)
   bool (*accepts)(DType element);  // the element dtypes it reduces
   // Dtypes of the state for an accumulator of dtype `acc`.
   std::vector<DType> (*state)(DType acc);

@@ -15,31 +15,73 @@ class Expr;
 
 enum class Op : std::uint8_t {
   // arithmetic; div is true division of floats, floor_div and mod round down
-  add, sub, mul, div, floor_div, mod, neg,
+  add,
+  sub,
+  mul,
+  div,
+  floor_div,
+  mod,
+  neg,
   // comparisons and logic
-  eq, ne, lt, le, gt, ge, logical_and, logical_or, logical_not, select,
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,
+  logical_and,
+  logical_or,
+  logical_not,
+  select,
   // order and rounding
-  min, max, abs, sign, floor, ceil, round, clamp,
+  min,
+  max,
+  abs,
+  sign,
+  floor,
+  ceil,
+  round,
+  clamp,
   // exponentials
-  exp, exp2, log, log1p, expm1, sqrt, rsqrt, pow,
+  exp,
+  exp2,
+  log,
+  log1p,
+  expm1,
+  sqrt,
+  rsqrt,
+  pow,
   // trigonometric and error function
-  sin, cos, tanh, erf,
+  sin,
+  cos,
+  tanh,
+  erf,
   // activations: each expands to the rows above
-  sigmoid, relu, gelu, gelu_tanh, silu, softplus,
+  sigmoid,
+  relu,
+  gelu,
+  gelu_tanh,
+  silu,
+  softplus,
   // bits
-  bit_and, bit_or, bit_xor, bit_not, shift_left, shift_right,
+  bit_and,
+  bit_or,
+  bit_xor,
+  bit_not,
+  shift_left,
+  shift_right,
 };
 inline constexpr int kOpCount = static_cast<int>(Op::shift_right) + 1;
 
 // Which operand types a function takes and what it gives.
 enum class TypeRule : std::uint8_t {
-  numeric,      // all operands one number dtype, result the same
-  floating,     // all operands one float dtype, result the same
-  integral,     // all operands one integer dtype, result the same
+  numeric,           // all operands one number dtype, result the same
+  floating,          // all operands one float dtype, result the same
+  integral,          // all operands one integer dtype, result the same
   integral_or_bool,  // as integral, bool allowed
-  comparison,   // all operands one dtype, result bool
-  logical,      // bool, result bool
-  select,       // bool, then two of one dtype, result that dtype
+  comparison,        // all operands one dtype, result bool
+  logical,           // bool, result bool
+  select,            // bool, then two of one dtype, result that dtype
 };
 
 // How the value follows each operand while the others stay.

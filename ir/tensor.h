@@ -56,11 +56,11 @@ struct Output {
 struct Fact {
   enum class Kind : std::uint8_t { condition, aligned, nondecreasing, range, exact };
   Kind kind{};
-  Expr condition;        // condition over symbols
-  TensorRef tensor;      // aligned (to `bytes`), nondecreasing, range of the tensor's integer elements
-  VarRef symbol;         // range of a symbol
+  Expr condition;    // condition over symbols
+  TensorRef tensor;  // aligned (to `bytes`), nondecreasing, range of the tensor's integer elements
+  VarRef symbol;     // range of a symbol
   std::int64_t bytes = 0;
-  Expr lo, hi;           // range: lo..hi, half open
+  Expr lo, hi;  // range: lo..hi, half open
 };
 
 struct Program {

@@ -15,10 +15,10 @@ namespace quern::pipeline {
 struct CompileOptions {
   // Only the variant for aligned pointers and 32-bit offsets: enough to measure a candidate.
   bool fast_variant_only = false;
-  bool line_info = false;    // source lines for profilers (CUDA)
-  std::string source_path;   // where the CUDA source will be kept; empty: nowhere
-  std::string nvrtc_path;    // of the NVRTC library; empty: searched
-  bool binary = true;        // false: text only, for --emit
+  bool line_info = false;   // source lines for profilers (CUDA)
+  std::string source_path;  // where the CUDA source will be kept; empty: nowhere
+  std::string nvrtc_path;   // of the NVRTC library; empty: searched
+  bool binary = true;       // false: text only, for --emit
 };
 
 // One kernel of one variant on its way, for --emit and explain.
@@ -44,9 +44,9 @@ struct Artifact {
   Plan plan;
   runtime::Binary binary;
   std::vector<LoweredKernel> kernels;
-  std::string source;                 // CUDA C (empty on the CPU)
+  std::string source;  // CUDA C (empty on the CPU)
   std::string ptx;
-  std::vector<Resources> resources;   // CUDA, of the entry kernels
+  std::vector<Resources> resources;  // CUDA, of the entry kernels
   CompileTimes times;
 };
 

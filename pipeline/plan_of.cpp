@@ -15,21 +15,36 @@ namespace {
 
 PlanOp plan_op(Op op) {
   switch (op) {
-    case Op::add: return PlanOp::add;
-    case Op::sub: return PlanOp::sub;
-    case Op::mul: return PlanOp::mul;
-    case Op::floor_div: return PlanOp::floor_div;
-    case Op::mod: return PlanOp::mod;
-    case Op::min: return PlanOp::min;
-    case Op::max: return PlanOp::max;
-    case Op::eq: return PlanOp::eq;
-    case Op::ne: return PlanOp::ne;
-    case Op::lt: return PlanOp::lt;
-    case Op::le: return PlanOp::le;
-    case Op::logical_and: return PlanOp::logical_and;
-    case Op::logical_or: return PlanOp::logical_or;
-    case Op::select: return PlanOp::select;
-    default: throw InternalError(fmt::format("the host computes no {}", row(op).name));
+    case Op::add:
+      return PlanOp::add;
+    case Op::sub:
+      return PlanOp::sub;
+    case Op::mul:
+      return PlanOp::mul;
+    case Op::floor_div:
+      return PlanOp::floor_div;
+    case Op::mod:
+      return PlanOp::mod;
+    case Op::min:
+      return PlanOp::min;
+    case Op::max:
+      return PlanOp::max;
+    case Op::eq:
+      return PlanOp::eq;
+    case Op::ne:
+      return PlanOp::ne;
+    case Op::lt:
+      return PlanOp::lt;
+    case Op::le:
+      return PlanOp::le;
+    case Op::logical_and:
+      return PlanOp::logical_and;
+    case Op::logical_or:
+      return PlanOp::logical_or;
+    case Op::select:
+      return PlanOp::select;
+    default:
+      throw InternalError(fmt::format("the host computes no {}", row(op).name));
   }
 }
 
@@ -58,9 +73,10 @@ PlanSymbol bind(const Program& program, const VarRef& symbol) {
       }
     }
   }
-  fail("symbol '{}' of '{}' is no whole dimension or stride of an argument, so no call can give it a value; use it as "
-       "one",
-       symbol->name, program.name);
+  fail(
+      "symbol '{}' of '{}' is no whole dimension or stride of an argument, so no call can give it a value; use it as "
+      "one",
+      symbol->name, program.name);
 }
 
 TensorMapParameter tensor_map(const TensorMapParam& map, PlanPointer base, const Program& program) {
@@ -98,11 +114,16 @@ PlanExpr plan_expr(const Expr& e, const Program& program) {
   std::vector<PlanExpr> operands;
   for (const Expr& arg : e->args) operands.push_back(plan_expr(arg, program));
   switch (e->op) {
-    case Op::gt: return less(operands[1], operands[0]);
-    case Op::ge: return less_equal(operands[1], operands[0]);
-    case Op::neg: return PlanExpr(0) - operands[0];
-    case Op::logical_not: return equal(operands[0], PlanExpr(0));
-    default: return PlanExpr::make(plan_op(e->op), operands);
+    case Op::gt:
+      return less(operands[1], operands[0]);
+    case Op::ge:
+      return less_equal(operands[1], operands[0]);
+    case Op::neg:
+      return PlanExpr(0) - operands[0];
+    case Op::logical_not:
+      return equal(operands[0], PlanExpr(0));
+    default:
+      return PlanExpr::make(plan_op(e->op), operands);
   }
 }
 
@@ -165,8 +186,8 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
     for (const TensorRef& tensor : own) launch.parameters.emplace_back(pointer(*tensor));
     for (std::size_t s = 0; s < kernel.symbols.size(); ++s) {
       const bool narrow = kernel.symbols[s]->dtype == DType::i32;
-      launch.parameters.emplace_back(ScalarParameter{
-          narrow ? ScalarParameter::Type::i32 : ScalarParameter::Type::i64, PlanExpr::symbol(static_cast<int>(s))});
+      launch.parameters.emplace_back(ScalarParameter{narrow ? ScalarParameter::Type::i32 : ScalarParameter::Type::i64,
+                                                     PlanExpr::symbol(static_cast<int>(s))});
     }
     for (const TensorMapParam& map : kernel.maps) {
       std::size_t which = 0;

@@ -18,7 +18,8 @@ using compiler::Verdict;
 
 namespace {
 
-void require_legal(const ir::Program& kernel, const Strategy& strategy, const Schedule& schedule, const Target& target) {
+void require_legal(const ir::Program& kernel, const Strategy& strategy, const Schedule& schedule,
+                   const Target& target) {
   if (const Verdict verdict = strategy.check(kernel, schedule, target); !verdict) {
     fail("schedule '{}' is illegal for kernel '{}' on {}: {}", compiler::to_string(schedule, strategy.fields),
          kernel.name, to_text(target), verdict.reason);
@@ -72,8 +73,10 @@ ChooseSchedule choose_text(std::string_view text) {
   return [all, next](const ir::Program& kernel, const Strategy& strategy) mutable {
     const std::vector<std::string_view> parts = split_text(all);
     if (next >= parts.size()) {
-      fail("schedule '{}' holds {} schedules, kernel {} of the program ('{}', strategy {}) has none; separate them by ';'",
-           all, parts.size(), next + 1, kernel.name, strategy.fields.strategy);
+      fail(
+          "schedule '{}' holds {} schedules, kernel {} of the program ('{}', strategy {}) has none; separate them by "
+          "';'",
+          all, parts.size(), next + 1, kernel.name, strategy.fields.strategy);
     }
     const std::string_view own = parts[next++];
     compiler::strategy_named(compiler::strategy_of(own));
@@ -103,7 +106,8 @@ ScheduledProgram schedule_program(const ir::Program& program, const Target& targ
 std::string to_string(const ScheduledProgram& scheduled) {
   std::string text;
   for (const ScheduledKernel& kernel : scheduled.kernels) {
-    text += fmt::format("{}{}", text.empty() ? "" : "; ", compiler::to_string(kernel.schedule, kernel.strategy->fields));
+    text +=
+        fmt::format("{}{}", text.empty() ? "" : "; ", compiler::to_string(kernel.schedule, kernel.strategy->fields));
   }
   return text;
 }

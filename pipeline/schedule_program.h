@@ -17,16 +17,16 @@ namespace quern::pipeline {
 
 // One kernel and how it is computed.
 struct ScheduledKernel {
-  ir::Program program;                 // its part of the tensor program
+  ir::Program program;  // its part of the tensor program
   const compiler::Strategy* strategy;
   compiler::Schedule schedule;
 };
 
 // A whole tensor program as kernels, in the order of launching.
 struct ScheduledProgram {
-  ir::Program program;                    // verified, as given
+  ir::Program program;  // verified, as given
   std::vector<ScheduledKernel> kernels;
-  std::vector<ir::TensorRef> workspace;   // what passes between them
+  std::vector<ir::TensorRef> workspace;  // what passes between them
 };
 
 // The schedule of one kernel of the partition; called once for each, in order. A schedule may split its kernel in two;

@@ -51,7 +51,8 @@ bool offsets_fit(const Program& program, const std::vector<TensorRef>& workspace
     const Expr fits = simplify(less(reach(*tensor), kOffsetLimit), known);
     if (is_integer(fits, 0)) return false;
     if (is_integer(fits, 1)) continue;
-    const bool again = std::any_of(guards.begin(), guards.end(), [&](const Fact& g) { return equal(g.condition, fits); });
+    const bool again =
+        std::any_of(guards.begin(), guards.end(), [&](const Fact& g) { return equal(g.condition, fits); });
     if (!again) guards.push_back(condition(fits));
   }
   return true;
@@ -74,7 +75,8 @@ std::vector<VariantFacts> variants_of(const Program& program, const std::vector<
     wide.push_back(aligned(tensor, kAccessBytes));
     if (as_integer(tensor->shape.back())) continue;
     const Expr whole = simplify(equals(mod(tensor->shape.back(), elements), 0), known);
-    const bool again = std::any_of(wide.begin(), wide.end(), [&](const Fact& g) { return g.condition && equal(g.condition, whole); });
+    const bool again =
+        std::any_of(wide.begin(), wide.end(), [&](const Fact& g) { return g.condition && equal(g.condition, whole); });
     if (!is_integer(whole, 0) && !is_integer(whole, 1) && !again) wide.push_back(condition(whole));
   }
   const auto variant = [&](std::string name, bool is_narrow, std::initializer_list<const std::vector<Fact>*> parts) {

@@ -10,13 +10,14 @@ namespace quern::pipeline {
 
 struct VariantFacts {
   std::string name;
-  std::vector<ir::Fact> facts;  // the program's own, and those to guard
-  std::vector<ir::Fact> guards; // the latter
-  bool narrow = false;          // indices fit in 32 bits
+  std::vector<ir::Fact> facts;   // the program's own, and those to guard
+  std::vector<ir::Fact> guards;  // the latter
+  bool narrow = false;           // indices fit in 32 bits
 };
 
 // On a GPU: aligned pointers, innermost sizes that fill wide accesses and 32-bit offsets; then 32-bit offsets alone;
-// then anything. What the sizes settle is no guard; a variant that could never serve is left out. The last has no guard.
+// then anything. What the sizes settle is no guard; a variant that could never serve is left out. The last has no
+// guard.
 std::vector<VariantFacts> variants_of(const ir::Program& program, const std::vector<ir::TensorRef>& workspace,
                                       const Target& target);
 

@@ -27,15 +27,24 @@ struct Infix {
 };
 
 constexpr Infix kInfix[] = {
-    {Op::add, "+", Binding::additive},          {Op::sub, "-", Binding::additive},
-    {Op::mul, "*", Binding::multiplicative},    {Op::div, "/", Binding::multiplicative},
-    {Op::floor_div, "/", Binding::multiplicative}, {Op::mod, "%", Binding::multiplicative},
-    {Op::eq, "==", Binding::equality},          {Op::ne, "!=", Binding::equality},
-    {Op::lt, "<", Binding::relational},         {Op::le, "<=", Binding::relational},
-    {Op::gt, ">", Binding::relational},         {Op::ge, ">=", Binding::relational},
-    {Op::logical_and, "&&", Binding::logical_and}, {Op::logical_or, "||", Binding::logical_or},
-    {Op::bit_and, "&", Binding::bit_and},       {Op::bit_or, "|", Binding::bit_or},
-    {Op::bit_xor, "^", Binding::bit_xor},       {Op::shift_left, "<<", Binding::shift},
+    {Op::add, "+", Binding::additive},
+    {Op::sub, "-", Binding::additive},
+    {Op::mul, "*", Binding::multiplicative},
+    {Op::div, "/", Binding::multiplicative},
+    {Op::floor_div, "/", Binding::multiplicative},
+    {Op::mod, "%", Binding::multiplicative},
+    {Op::eq, "==", Binding::equality},
+    {Op::ne, "!=", Binding::equality},
+    {Op::lt, "<", Binding::relational},
+    {Op::le, "<=", Binding::relational},
+    {Op::gt, ">", Binding::relational},
+    {Op::ge, ">=", Binding::relational},
+    {Op::logical_and, "&&", Binding::logical_and},
+    {Op::logical_or, "||", Binding::logical_or},
+    {Op::bit_and, "&", Binding::bit_and},
+    {Op::bit_or, "|", Binding::bit_or},
+    {Op::bit_xor, "^", Binding::bit_xor},
+    {Op::shift_left, "<<", Binding::shift},
     {Op::shift_right, ">>", Binding::shift},
 };
 
@@ -93,16 +102,20 @@ Text ExprPrinter::print(const Expr& e) {
       const Binding binding = text[0] == '-' ? Binding::prefix : Binding::primary;
       return {std::move(text), binding, is_int || (e->dtype == DType::i64 && !is_long) ? DType::i32 : e->dtype};
     }
-    case ExprKind::variable: return {names_.of(e->var), Binding::primary, e->dtype};
+    case ExprKind::variable:
+      return {names_.of(e->var), Binding::primary, e->dtype};
     case ExprKind::read: {
       ensure(!e->fill, "reads in thread form have no fill");
       std::string text = place(e->tensor, e->args[0]);
       if (is_bool(e->dtype)) return {text + " != 0", Binding::equality, e->dtype};
       return {std::move(text), Binding::primary, e->dtype};
     }
-    case ExprKind::cast: return print_cast(e);
-    case ExprKind::call: return print_call(e);
-    case ExprKind::reduce: break;
+    case ExprKind::cast:
+      return print_cast(e);
+    case ExprKind::call:
+      return print_call(e);
+    case ExprKind::reduce:
+      break;
   }
   unreachable("thread form has no reductions");
 }
@@ -149,7 +162,8 @@ Text ExprPrinter::print_cast(const Expr& e) {
   }
   Text inner = print(from);
   // The context converts where it needs 64 bits.
-  if (to == DType::i64 && is_integer(from->dtype) && widens_to_i64(from->dtype) && widens_to_i64(inner.type)) return inner;
+  if (to == DType::i64 && is_integer(from->dtype) && widens_to_i64(from->dtype) && widens_to_i64(inner.type))
+    return inner;
   return {fmt::format("({}){}", value_type(to), parenthesised(inner, Binding::prefix)), Binding::prefix, to};
 }
 
@@ -207,14 +221,18 @@ Text ExprPrinter::print_call(const Expr& e) {
   const ScalarFunction& row = ir::row(e->op);
   const DType type = e->args.back()->dtype;
   switch (row.types) {
-    case TypeRule::select: return print_select(e, &ExprPrinter::print, type);
-    case TypeRule::comparison: return print_comparison(e);
+    case TypeRule::select:
+      return print_select(e, &ExprPrinter::print, type);
+    case TypeRule::comparison:
+      return print_comparison(e);
     case TypeRule::logical: {
-      if (e->op == Op::logical_not) return {"!" + operand(e->args[0], Binding::prefix), Binding::prefix, DType::boolean};
+      if (e->op == Op::logical_not)
+        return {"!" + operand(e->args[0], Binding::prefix), Binding::prefix, DType::boolean};
       const Infix& infix_row = infix_of(e->op);
       return infix(print(e->args[0]), infix_row.symbol, print(e->args[1]), infix_row.binding, DType::boolean);
     }
-    default: break;
+    default:
+      break;
   }
   if (row.notation.empty() && row.cuda.empty()) {
     ensure(row.expansion != nullptr, fmt::format("{} has a spelling or an expansion", row.name));
@@ -232,7 +250,9 @@ Text ExprPrinter::print_select(const Expr& e, Text (ExprPrinter::*side)(const Ex
   if (a.type != b.type && !(promotes_to_int(a.type) && promotes_to_int(b.type)) && a.type != type && b.type != type) {
     a = print_exact(e->args[1]);
   }
-  const DType common = a.type == b.type ? a.type : promotes_to_int(a.type) && promotes_to_int(b.type) ? DType::i32 : type;
+  const DType common = a.type == b.type                                     ? a.type
+                       : promotes_to_int(a.type) && promotes_to_int(b.type) ? DType::i32
+                                                                            : type;
   const Binding inside = Binding::logical_or;
   return {fmt::format("{} ? {} : {}", operand(e->args[0], inside), parenthesised(a, inside),
                       parenthesised(b, Binding::conditional)),

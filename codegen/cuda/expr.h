@@ -16,8 +16,19 @@ namespace quern::codegen {
 
 // How tightly an expression binds, loosest first.
 enum class Binding : std::uint8_t {
-  conditional, logical_or, logical_and, bit_or, bit_xor, bit_and, equality, relational, shift, additive, multiplicative,
-  prefix, primary,
+  conditional,
+  logical_or,
+  logical_and,
+  bit_or,
+  bit_xor,
+  bit_and,
+  equality,
+  relational,
+  shift,
+  additive,
+  multiplicative,
+  prefix,
+  primary,
 };
 
 // A printed expression. Its value is the expression's; its C++ type is that of `type`, which may be a narrower integer

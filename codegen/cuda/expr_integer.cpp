@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <tuple>
+#include <vector>
 
 #include "base/error.h"
 #include "codegen/cuda/expr.h"
@@ -31,20 +32,57 @@ struct Operator {
 
 Operator operator_of(Op op) {
   switch (op) {
-    case Op::add: return {"+", Binding::additive, "wrap_add"};
-    case Op::sub: return {"-", Binding::additive, "wrap_sub"};
-    case Op::mul: return {"*", Binding::multiplicative, "wrap_mul"};
-    default: unreachable("an integer operation without a printer");
+    case Op::add:
+      return {"+", Binding::additive, "wrap_add"};
+    case Op::sub:
+      return {"-", Binding::additive, "wrap_sub"};
+    case Op::mul:
+      return {"*", Binding::multiplicative, "wrap_mul"};
+    default:
+      unreachable("an integer operation without a printer");
+  }
+}
+
+// Holds what an operation makes of two 64-bit integers.
+__extension__ using Wide = __int128;
+
+// Shifts are by constants from 0 to 63.
+Wide unwrapped(Op op, Wide a, Wide b) {
+  switch (op) {
+    case Op::add:
+      return a + b;
+    case Op::sub:
+      return a - b;
+    case Op::mul:
+      return a * b;
+    case Op::neg:
+      return -a;
+    case Op::shift_left:
+      return a * (Wide{1} << b);
+    default:
+      unreachable("an operation that may wrap");
   }
 }
 
 }  // namespace
 
+// By the ranges of the operands: range() of the result is that of the wrapped one.
 bool ExprPrinter::stays_in_range(const Expr& e) const {
   if (byte_size(e->dtype) >= 4 && index_math_.is_index(e)) return true;
-  const Interval interval = range(e, assumptions);
-  return interval.lo && interval.hi && *interval.lo >= lowest_integer(e->dtype) &&
-         *interval.hi <= highest_integer(e->dtype);
+  std::vector<Wide> ends[2] = {{0}, {0}};
+  for (std::size_t i = 0; i < e->args.size(); ++i) {
+    const Interval interval = range(e->args[i], assumptions);
+    if (!interval.lo || !interval.hi) return false;
+    ends[i] = {*interval.lo, *interval.hi};
+  }
+  // Monotone in each operand, so the extremes are reached at the ends.
+  for (const Wide a : ends[0]) {
+    for (const Wide b : ends[1]) {
+      const Wide result = unwrapped(e->op, a, b);
+      if (result < lowest_integer(e->dtype) || result > highest_integer(e->dtype)) return false;
+    }
+  }
+  return true;
 }
 
 bool ExprPrinter::is_nonnegative(const Expr& e) const {
@@ -61,13 +99,16 @@ Text ExprPrinter::print_integer(const Expr& e) {
   const DType type = e->dtype;
   switch (e->op) {
     case Op::floor_div:
-    case Op::mod: return print_division(e);
+    case Op::mod:
+      return print_division(e);
     case Op::shift_left:
-    case Op::shift_right: return print_shift(e);
+    case Op::shift_right:
+      return print_shift(e);
     case Op::bit_and:
     case Op::bit_or:
     case Op::bit_xor:
-    case Op::bit_not: return print_bits(e);
+    case Op::bit_not:
+      return print_bits(e);
     case Op::neg: {
       if (!wraps_in_cpp(type) && !stays_in_range(e)) return call("wrap_neg", e, type);
       const std::string text = parenthesised(print_exact(e->args[0]), Binding::prefix);
@@ -81,7 +122,8 @@ Text ExprPrinter::print_integer(const Expr& e) {
       const auto [a, b] = unified(e->args[0], e->args[1], type);
       return infix(a, symbol, b, binding, arithmetic_type(type));
     }
-    default: return print_spelling(row(e->op).cuda, e, &ExprPrinter::print_exact, type);
+    default:
+      return print_spelling(row(e->op).cuda, e, &ExprPrinter::print_exact, type);
   }
 }
 
@@ -104,8 +146,8 @@ Text ExprPrinter::print_division(const Expr& e) {
 Text ExprPrinter::print_shift(const Expr& e) {
   const auto amount = as_integer(e->args[1]);
   const bool is_left = e->op == Op::shift_left;
-  const bool keeps_bits = !is_left || wraps_in_cpp(e->dtype) || stays_in_range(e);
-  if (!amount || *amount < 0 || *amount >= width_in_bits(e->dtype) || !keeps_bits) {
+  const bool is_in_width = amount && *amount >= 0 && *amount < width_in_bits(e->dtype);
+  if (!is_in_width || (is_left && !wraps_in_cpp(e->dtype) && !stays_in_range(e))) {
     return print_spelling(row(e->op).cuda, e, &ExprPrinter::print_exact, e->dtype);
   }
   const Text distance{fmt::format("{}", *amount), Binding::primary, DType::i32};
@@ -116,7 +158,7 @@ Text ExprPrinter::print_bits(const Expr& e) {
   if (e->op == Op::bit_not) return call("q_bit_not", e, e->dtype);
   // On bools they are what the logical operators are, without their order.
   const std::string_view symbol = e->op == Op::bit_and ? "&" : e->op == Op::bit_or ? "|" : "^";
-  const Binding binding = e->op == Op::bit_and ? Binding::bit_and
+  const Binding binding = e->op == Op::bit_and  ? Binding::bit_and
                           : e->op == Op::bit_or ? Binding::bit_or
                                                 : Binding::bit_xor;
   const auto [a, b] = unified(e->args[0], e->args[1], e->dtype);

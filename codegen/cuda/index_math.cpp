@@ -43,12 +43,18 @@ IndexMath::IndexMath(const Kernel& kernel) {
 bool IndexMath::is_index(const Expr& e) const {
   if (!is_integer(e->dtype)) return false;
   switch (e->kind) {
-    case ExprKind::constant: return true;
-    case ExprKind::variable: return !data_.contains(e->var.get());
-    case ExprKind::cast: return is_bool(e->args[0]->dtype) || is_index(e->args[0]);
-    case ExprKind::read: return as_buffer(*e->tensor).space == Space::fragment && !data_.contains(e->tensor.get());
-    case ExprKind::call: break;
-    case ExprKind::reduce: return false;
+    case ExprKind::constant:
+      return true;
+    case ExprKind::variable:
+      return !data_.contains(e->var.get());
+    case ExprKind::cast:
+      return is_bool(e->args[0]->dtype) || is_index(e->args[0]);
+    case ExprKind::read:
+      return as_buffer(*e->tensor).space == Space::fragment && !data_.contains(e->tensor.get());
+    case ExprKind::call:
+      break;
+    case ExprKind::reduce:
+      return false;
   }
   const auto operands = std::span(e->args).subspan(e->op == Op::select ? 1 : 0);
   return std::ranges::all_of(operands, [&](const Expr& operand) { return is_index(operand); });

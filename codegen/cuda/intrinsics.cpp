@@ -52,12 +52,24 @@ std::string IntrinsicPrinter::value(const Intrinsic& intrinsic) {
       case 's':
       case 'g':
       case 'b':
-      case 'r': append(arguments, expressions_.address(arg)); break;
-      case 'c': append(constants, expressions_.value(arg)); break;
-      case 'd': append(constants, std::string(value_type(static_cast<DType>(arg->integer)))); break;
-      case 'm': append(arguments, maps_.at(static_cast<std::size_t>(arg->integer))); break;
-      case 'v': append(arguments, expressions_.exact(arg)); break;
-      default: append(arguments, expressions_.value(arg)); break;
+      case 'r':
+        append(arguments, expressions_.address(arg));
+        break;
+      case 'c':
+        append(constants, expressions_.value(arg));
+        break;
+      case 'd':
+        append(constants, std::string(value_type(static_cast<DType>(arg->integer))));
+        break;
+      case 'm':
+        append(arguments, maps_.at(static_cast<std::size_t>(arg->integer)));
+        break;
+      case 'v':
+        append(arguments, expressions_.exact(arg));
+        break;
+      default:
+        append(arguments, expressions_.value(arg));
+        break;
     }
   }
   const std::string chevrons = constants.empty() ? "" : "<" + constants + ">";

@@ -275,8 +275,10 @@ std::string KernelPrinter::update(const Store& store) {
   const bool is_plain = dtype == DType::f32 || dtype == DType::f64 || dtype == DType::u32 || dtype == DType::u64 ||
                         (byte_size(dtype) >= 4 && is_integer(dtype) && index_math_.is_index(value));
   if (!is_plain) return {};
-  const std::string_view symbol =
-      value->op == Op::add ? "+=" : value->op == Op::sub ? "-=" : value->op == Op::mul ? "*=" : "";
+  const std::string_view symbol = value->op == Op::add   ? "+="
+                                  : value->op == Op::sub ? "-="
+                                  : value->op == Op::mul ? "*="
+                                                         : "";
   if (symbol.empty()) return {};
   const Expr self = read(store.buffer, store.index);
   const bool is_left = equal(value->args[0], self);
@@ -320,9 +322,9 @@ std::string KernelPrinter::atomic_update(const Store& store) {
   const std::vector<Expr> left{a}, right{b};
   ensure(reducer.state(dtype).size() == 1, fmt::format("{} has a state of one value, as atomics need", reducer.name));
   const std::vector<Expr> combined = reducer.combine(left, right);
-  const std::string text = fmt::format("atomic_update({}, {}, []({} {}, {} {}) {{ return {}; }})", place, value,
-                                       value_type(dtype), names_.of(a), value_type(dtype), names_.of(b),
-                                       expressions_.exact(combined[0]));
+  const std::string text =
+      fmt::format("atomic_update({}, {}, []({} {}, {} {}) {{ return {}; }})", place, value, value_type(dtype),
+                  names_.of(a), value_type(dtype), names_.of(b), expressions_.exact(combined[0]));
   names_.release(a);
   names_.release(b);
   return text;
@@ -334,12 +336,15 @@ std::string_view KernelPrinter::copy_function(const Move& move) const {
   const bool is_store = as_buffer(*move.to).space == Space::global;
   if (!is_load && !is_store) return "copy";
   switch (move.hint) {
-    case CacheHint::none: return "copy";
-    case CacheHint::streaming: return is_load ? "load_streaming" : "store_streaming";
+    case CacheHint::none:
+      return "copy";
+    case CacheHint::streaming:
+      return is_load ? "load_streaming" : "store_streaming";
     case CacheHint::no_allocate:
       if (is_store) return "store_no_allocate";
       return written_.contains(move.from.get()) ? "copy" : "load_no_allocate";
-    case CacheHint::evict_last: return is_load ? "load_evict_last" : "store_evict_last";
+    case CacheHint::evict_last:
+      return is_load ? "load_evict_last" : "store_evict_last";
   }
   unreachable("a cache hint of the list");
 }

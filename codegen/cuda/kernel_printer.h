@@ -72,11 +72,11 @@ class KernelPrinter {
   std::vector<std::string> maps_;
   IntrinsicPrinter intrinsics_;
   std::string entry_;
-  std::unordered_set<const void*> written_;       // global buffers that the kernel writes
-  std::unordered_set<const void*> wide_;          // register arrays that wide accesses touch
-  std::unordered_set<const void*> async_;         // accumulators of asynchronous products
-  std::unordered_set<const void*> used_;          // variables that the body reads
-  std::vector<ir::BufferRef> accumulators_;       // those of them that are in scope
+  std::unordered_set<const void*> written_;  // global buffers that the kernel writes
+  std::unordered_set<const void*> wide_;     // register arrays that wide accesses touch
+  std::unordered_set<const void*> async_;    // accumulators of asynchronous products
+  std::unordered_set<const void*> used_;     // variables that the body reads
+  std::vector<ir::BufferRef> accumulators_;  // those of them that are in scope
 
   std::string text_;
   int indent_ = 0;

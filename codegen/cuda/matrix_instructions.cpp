@@ -39,30 +39,47 @@ Product product_of(const Intrinsic& intrinsic) {
       return {size_of(x[3]), size_of(x[4]), size_of(x[5]), dtype_of(x[6]), dtype_of(x[7]), dtype_of(x[8])};
     case IntrinsicId::wgmma: {
       const DType a = dtype_of(x[5]);
-      return {64, size_of(x[4]), 32 / byte_size(a), a, dtype_of(x[6]), dtype_of(x[7]), number(x[8]) != 0,
+      return {64,
+              size_of(x[4]),
+              32 / byte_size(a),
+              a,
+              dtype_of(x[6]),
+              dtype_of(x[7]),
+              number(x[8]) != 0,
               number(x[9]) != 0};
     }
     case IntrinsicId::wgmma_registers: {
       const DType a = dtype_of(x[5]);
       return {64, size_of(x[4]), 32 / byte_size(a), a, dtype_of(x[6]), dtype_of(x[7]), false, number(x[8]) != 0};
     }
-    default: unreachable("the intrinsic is a matrix product");
+    default:
+      unreachable("the intrinsic is a matrix product");
   }
 }
 
 // The dtype in the instruction's name; f32 operands are read as tf32, their low bits dropped.
 std::string_view ptx_type(DType dtype, bool is_accumulator) {
   switch (dtype) {
-    case DType::f64: return "f64";
-    case DType::f32: return is_accumulator ? "f32" : "tf32";
-    case DType::f16: return "f16";
-    case DType::bf16: return "bf16";
-    case DType::f8e4m3: return "e4m3";
-    case DType::f8e5m2: return "e5m2";
-    case DType::i32: return "s32";
-    case DType::i8: return "s8";
-    case DType::u8: return "u8";
-    default: fail("matrix instructions have no operands of dtype {}", name(dtype));
+    case DType::f64:
+      return "f64";
+    case DType::f32:
+      return is_accumulator ? "f32" : "tf32";
+    case DType::f16:
+      return "f16";
+    case DType::bf16:
+      return "bf16";
+    case DType::f8e4m3:
+      return "e4m3";
+    case DType::f8e5m2:
+      return "e5m2";
+    case DType::i32:
+      return "s32";
+    case DType::i8:
+      return "s8";
+    case DType::u8:
+      return "u8";
+    default:
+      fail("matrix instructions have no operands of dtype {}", name(dtype));
   }
 }
 
@@ -145,9 +162,9 @@ MatrixFunction mma_sync_function(const Product& p) {
       "      : {}, {});\n"
       "}}\n",
       result.name, value_type(p.acc), element_type(p.a), element_type(p.b), d.view(true), a.view(false), b.view(false),
-      p.m, p.n, p.k, ptx_types(p), ptx_type(p.acc, true), placeholders(0, d.count()),
-      placeholders(a_first, a.count()), placeholders(b_first, b.count()), placeholders(0, d.count()),
-      constraints(d, true), constraints(a, false), constraints(b, false));
+      p.m, p.n, p.k, ptx_types(p), ptx_type(p.acc, true), placeholders(0, d.count()), placeholders(a_first, a.count()),
+      placeholders(b_first, b.count()), placeholders(0, d.count()), constraints(d, true), constraints(a, false),
+      constraints(b, false));
   return result;
 }
 
@@ -193,9 +210,9 @@ MatrixFunction wgmma_function(const Product& p, bool a_in_registers) {
       "      : {}\n"
       "      : {}, \"l\"(b), \"r\"(static_cast<int>(accumulate)));\n"
       "}}\n",
-      wrapped_line(head), d.view(true), a_in_registers ? a.view(false) : "",
-      a_first + a_count + 1, p.m, p.n, p.k, ptx_types(p), wrapped(list, " \"\n      \""), a_text, a_first + a_count,
-      immediates(p, a_in_registers), wrapped(constraints(d, true), "\n        "), a_input);
+      wrapped_line(head), d.view(true), a_in_registers ? a.view(false) : "", a_first + a_count + 1, p.m, p.n, p.k,
+      ptx_types(p), wrapped(list, " \"\n      \""), a_text, a_first + a_count, immediates(p, a_in_registers),
+      wrapped(constraints(d, true), "\n        "), a_input);
   return result;
 }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <map>
 
-#include "codegen/cuda/printer.h"
 #include "codegen/cuda/kernel_printer.h"
 #include "codegen/cuda/prelude.h"
+#include "codegen/cuda/printer.h"
 #include "ir/shared_layout.h"
 
 namespace quern::codegen {

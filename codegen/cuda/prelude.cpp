@@ -43,9 +43,8 @@ std::vector<PreludePiece> read_pieces() {
 }
 
 bool mentions_all(const auto& identifiers, const PreludePiece& piece) {
-  return std::ranges::all_of(piece.names, [&](std::string_view name) {
-    return std::ranges::binary_search(identifiers, name);
-  });
+  return std::ranges::all_of(piece.names,
+                             [&](std::string_view name) { return std::ranges::binary_search(identifiers, name); });
 }
 
 class Selection {
@@ -89,15 +88,21 @@ class Selection {
 };
 
 constexpr std::string_view kReserved =
-    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class co_await "
-    "co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do "
-    "double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace "
-    "new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires return "
-    "short signed sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef "
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class "
+    "co_await "
+    "co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete "
+    "do "
+    "double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable "
+    "namespace "
+    "new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires "
+    "return "
+    "short signed sizeof static static_assert static_cast struct switch template this thread_local throw true try "
+    "typedef "
     "typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq "
     "threadIdx blockIdx blockDim gridDim warpSize dim3 uint2 uint4 int2 int4 float2 float4 double2 clock printf assert "
     "memcpy memset malloc free size_t ptrdiff_t std nv cuda main "
-    "abs acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh cospi erf erfc erfcinv erfcx erfinv exp exp10 "
+    "abs acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh cospi erf erfc erfcinv erfcx erfinv exp "
+    "exp10 "
     "exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp hypot ilogb isfinite isinf isnan j0 j1 jn labs ldexp lgamma "
     "llabs llmax llmin log log10 log1p log2 logb lrint lround max min modf nan nearbyint nextafter norm normcdf pow "
     "remainder remquo rhypot rint rnorm round rsqrt scalbn signbit sin sincos sincospi sinh sinpi sqrt tan tanh tgamma "

@@ -13,9 +13,21 @@
 namespace quern::codegen {
 namespace {
 
-constexpr std::array<std::string_view, kDTypeCount> kTypes = {
-    "double", "float", "f16", "bf16", "f8e4m3", "f8e5m2", "long long", "int", "short", "signed char",
-    "unsigned long long", "unsigned", "unsigned short", "unsigned char", "bool"};
+constexpr std::array<std::string_view, kDTypeCount> kTypes = {"double",
+                                                              "float",
+                                                              "f16",
+                                                              "bf16",
+                                                              "f8e4m3",
+                                                              "f8e5m2",
+                                                              "long long",
+                                                              "int",
+                                                              "short",
+                                                              "signed char",
+                                                              "unsigned long long",
+                                                              "unsigned",
+                                                              "unsigned short",
+                                                              "unsigned char",
+                                                              "bool"};
 
 // A decimal literal needs a point or an exponent to be a float.
 std::string decimal(std::string digits) {
@@ -25,7 +37,8 @@ std::string decimal(std::string digits) {
 std::string signed_literal(std::int64_t value, bool exact) {
   // The lowest numbers have no literal: the minus sign is applied to one that is too large.
   if (value == std::numeric_limits<std::int64_t>::min()) return "(-9223372036854775807ll - 1)";
-  const bool is_int = value > std::numeric_limits<std::int32_t>::min() && value <= std::numeric_limits<std::int32_t>::max();
+  const bool is_int =
+      value > std::numeric_limits<std::int32_t>::min() && value <= std::numeric_limits<std::int32_t>::max();
   return fmt::format("{}{}", value, exact || !is_int ? "ll" : "");
 }
 

@@ -47,7 +47,8 @@ struct Resources {
 };
 
 Resources resources_of(const ContractionProblem& problem, const Schedule& s) {
-  const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1), bk = get(s, kFields, "block", 2);
+  const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1),
+                     bk = get(s, kFields, "block", 2);
   const std::int64_t tm = get(s, kFields, "thread", 0), tn = get(s, kFields, "thread", 1);
   const std::int64_t stages = get(s, kFields, "stages");
   const auto bytes = [&](const Operand& operand, std::int64_t own) {
@@ -66,7 +67,8 @@ Resources resources_of(const ContractionProblem& problem, const Schedule& s) {
 
 Schedule fallback_cpu(const ContractionProblem& problem, const Target& target) {
   const std::int64_t lanes = target.cpu.vector_bytes / 4;
-  const std::int64_t m = static_extent(problem.m, 1024), n = static_extent(problem.n, 1024), k = static_extent(problem.k, 1024);
+  const std::int64_t m = static_extent(problem.m, 1024), n = static_extent(problem.n, 1024),
+                     k = static_extent(problem.k, 1024);
   const std::int64_t tm = target.cpu.vector_registers >= 32 ? 14 : 6, tn = 2 * lanes;
   const std::int64_t bk = std::min<std::int64_t>(256, std::max<std::int64_t>(k, 1));
   const std::int64_t bm = tm * std::clamp<std::int64_t>((m + tm - 1) / tm, 1, 12);
@@ -75,11 +77,14 @@ Schedule fallback_cpu(const ContractionProblem& problem, const Target& target) {
 }
 
 Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
-  const std::int64_t m = static_extent(problem.m, 4096), n = static_extent(problem.n, 4096), k = static_extent(problem.k, 4096);
+  const std::int64_t m = static_extent(problem.m, 4096), n = static_extent(problem.n, 4096),
+                     k = static_extent(problem.k, 4096);
   const std::int64_t batch = static_extent(problem.batch, 1);
   const bool async = target.gpu.features.cp_async && problem.a.plain && problem.b.plain;
   // The largest tile that fills the device, else the smallest.
-  struct Tile { std::int64_t bm, bn, tm, tn; };
+  struct Tile {
+    std::int64_t bm, bn, tm, tn;
+  };
   constexpr Tile kTiles[] = {{128, 128, 8, 8}, {128, 64, 8, 4}, {64, 64, 4, 4}, {32, 64, 4, 2}, {16, 128, 4, 4}};
   Tile chosen = kTiles[2];
   for (const Tile& tile : kTiles) {
@@ -92,7 +97,8 @@ Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
   // Parts of k where the tiles leave processors idle: whole parts of its first axis, of at least kMinDepth each.
   std::int64_t split = 1;
   const std::int64_t first = as_integer(problem.contraction.k[0].hi).value_or(1);
-  while (tiles * split * 2 <= 2 * target.gpu.sm_count && first % (split * 2) == 0 && k / (split * 2) >= kMinDepth) split *= 2;
+  while (tiles * split * 2 <= 2 * target.gpu.sm_count && first % (split * 2) == 0 && k / (split * 2) >= kMinDepth)
+    split *= 2;
   return make(chosen.bm, chosen.bn, 16, chosen.tm, chosen.tn, async ? 3 : 2, async, split, 8);
 }
 
@@ -109,8 +115,11 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
   };
   if (!target.is_gpu()) {
     const std::int64_t lanes = target.cpu.vector_bytes / 4;
-    const std::int64_t m = static_extent(problem.m, 1024), n = static_extent(problem.n, 1024), k = static_extent(problem.k, 1024);
-    struct Tile { std::int64_t tm, vectors; };
+    const std::int64_t m = static_extent(problem.m, 1024), n = static_extent(problem.n, 1024),
+                       k = static_extent(problem.k, 1024);
+    struct Tile {
+      std::int64_t tm, vectors;
+    };
     for (const Tile& tile : {Tile{14, 2}, Tile{12, 2}, Tile{8, 3}, Tile{6, 4}, Tile{6, 2}, Tile{8, 1}}) {
       const std::int64_t tn = tile.vectors * lanes;
       for (const std::int64_t mc : {4, 8, 12, 18}) {
@@ -126,10 +135,12 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
   }
   const bool async = target.gpu.features.cp_async && problem.a.plain && problem.b.plain;
   const std::int64_t split = get(all[0], kFields, "split_k");
-  struct Tile { std::int64_t bm, bn, tm, tn; };
-  for (const Tile& t : {Tile{128, 128, 8, 8}, Tile{256, 128, 16, 8}, Tile{128, 256, 8, 16}, Tile{64, 128, 8, 8}, Tile{128, 64, 8, 8},
-                        Tile{64, 64, 8, 4}, Tile{64, 64, 4, 4}, Tile{32, 128, 4, 8}, Tile{16, 128, 4, 4}, Tile{16, 256, 4, 8},
-                        Tile{32, 32, 4, 2}, Tile{64, 32, 4, 4}}) {
+  struct Tile {
+    std::int64_t bm, bn, tm, tn;
+  };
+  for (const Tile& t : {Tile{128, 128, 8, 8}, Tile{256, 128, 16, 8}, Tile{128, 256, 8, 16}, Tile{64, 128, 8, 8},
+                        Tile{128, 64, 8, 8}, Tile{64, 64, 8, 4}, Tile{64, 64, 4, 4}, Tile{32, 128, 4, 8},
+                        Tile{16, 128, 4, 4}, Tile{16, 256, 4, 8}, Tile{32, 32, 4, 2}, Tile{64, 32, 4, 4}}) {
     for (const std::int64_t bk : {8, 16, 32}) {
       for (const bool by_async : {false, true}) {
         if (by_async && !async) continue;
@@ -169,7 +180,8 @@ Verdict check_cpu(const Schedule& s, const Target& target) {
     return {fmt::format("thread={}x{} needs {} vector registers, the target has {}", tm, tn, needed,
                         target.cpu.vector_registers)};
   }
-  if (get(s, kFields, "block", 0) % tm != 0 || get(s, kFields, "block", 1) % tn != 0 || get(s, kFields, "block", 2) < 1) {
+  if (get(s, kFields, "block", 0) % tm != 0 || get(s, kFields, "block", 1) % tn != 0 ||
+      get(s, kFields, "block", 2) < 1) {
     return {fmt::format("block={}x{} is not a multiple of thread={}x{}", get(s, kFields, "block", 0),
                         get(s, kFields, "block", 1), tm, tn)};
   }
@@ -181,11 +193,13 @@ Verdict check(const Program& program, const Schedule& s, const Target& target) {
   const ContractionProblem problem = analyze_operands(program, program.facts);
   if (Verdict split = check_split(problem, s); !split) return split;
   if (!target.is_gpu()) return check_cpu(s, target);
-  const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1), bk = get(s, kFields, "block", 2);
+  const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1),
+                     bk = get(s, kFields, "block", 2);
   const std::int64_t tm = get(s, kFields, "thread", 0), tn = get(s, kFields, "thread", 1);
   const std::int64_t stages = get(s, kFields, "stages");
   const bool async = get(s, kFields, "copy") != 0;
-  for (const auto& [what, value] : {std::pair{"block m", bm}, {"block n", bn}, {"block k", bk}, {"thread m", tm}, {"thread n", tn}}) {
+  for (const auto& [what, value] :
+       {std::pair{"block m", bm}, {"block n", bn}, {"block k", bk}, {"thread m", tm}, {"thread n", tn}}) {
     if (!is_power_of_two(value)) return {fmt::format("{}={} is not a power of two", what, value)};
   }
   if (tm > bm || tn > bn) return {fmt::format("thread={}x{} is larger than block={}x{}", tm, tn, bm, bn)};
@@ -203,13 +217,15 @@ Verdict check(const Program& program, const Schedule& s, const Target& target) {
   if ((problem.a.k_contiguous || problem.b.k_contiguous) && bk % vector != 0) {
     return {fmt::format("block k={} is not a multiple of the operands' vectors of {}", bk, vector)};
   }
-  if ((problem.a.k_contiguous || problem.b.k_contiguous) && byte_size(problem.a.dtype()) != byte_size(problem.b.dtype())) {
+  if ((problem.a.k_contiguous || problem.b.k_contiguous) &&
+      byte_size(problem.a.dtype()) != byte_size(problem.b.dtype())) {
     if (bk % (kPitchBytes / std::min(byte_size(problem.a.dtype()), byte_size(problem.b.dtype()))) != 0) {
       return {fmt::format("block k={} does not hold whole vectors of both operands", bk)};
     }
   }
   if (r.shared > target.gpu.shared_per_block) {
-    return {fmt::format("needs {} B of shared memory, the device has {}: {}", r.shared, target.gpu.shared_per_block, r.sum)};
+    return {fmt::format("needs {} B of shared memory, the device has {}: {}", r.shared, target.gpu.shared_per_block,
+                        r.sum)};
   }
   if (!async && stages != 2) return {fmt::format("copy=register takes stages=2, not {}", stages)};
   if (async && (stages < 2 || stages > 8)) return {fmt::format("copy=async takes 2 to 8 stages, not {}", stages)};
@@ -295,7 +311,8 @@ ContractionProblem analyze_operands(const Program& program, std::span<const Fact
   return problem;
 }
 
-Substitution place_axes(const Contraction& contraction, const Expr& batch, const Expr& m, const Expr& n, const Expr& k) {
+Substitution place_axes(const Contraction& contraction, const Expr& batch, const Expr& m, const Expr& n,
+                        const Expr& k) {
   Substitution values;
   const auto place = [&](const std::vector<Axis>& axes, const Expr& flat) {
     if (!flat) return;

@@ -1,7 +1,7 @@
 #pragma once
-// contraction: out[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n], for matmul, convolution (as an implicit
-// matrix product) and einsum alike. What is here is shared by the targets' ways: contraction_gpu.cpp (block, warp and
-// thread tiles over staged operands) and contraction_cpu.cpp (packed cache blocks over register tiles).
+// contraction: out[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n], for matmul, convolution (as an
+// implicit matrix product) and einsum alike. What is here is shared by the targets' ways: contraction_gpu.cpp (block,
+// warp and thread tiles over staged operands) and contraction_cpu.cpp (packed cache blocks over register tiles).
 
 #include <span>
 
@@ -19,9 +19,9 @@ extern const FieldList kContractionFields;
 
 // An operand's tile: what is staged, and how it becomes a factor.
 struct Operand {
-  ir::Expr source;         // what is staged, of the contraction's axes: a plain read, or a computed value
-  ir::Expr factor;         // the factor with `source` standing for itself
-  bool plain = false;      // source is one read of an input
+  ir::Expr source;            // what is staged, of the contraction's axes: a plain read, or a computed value
+  ir::Expr factor;            // the factor with `source` standing for itself
+  bool plain = false;         // source is one read of an input
   bool k_contiguous = false;  // memory walks k by one, rather than the operand's own axis
   DType dtype() const { return source->dtype; }
 };

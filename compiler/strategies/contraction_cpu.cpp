@@ -20,15 +20,22 @@ constexpr std::int64_t kPitchBytes = 64;  // keeps rows of the packed block out 
 class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
-      : program_(program), problem_(analyze_operands(program, facts)), kernel_(kernel_frame(program, facts, target)),
-        known_(known_in(program, facts)), emitter_(program, kernel_), mc_(get(schedule, kFields, "block", 0)),
-        nc_(get(schedule, kFields, "block", 1)), kc_(get(schedule, kFields, "block", 2)),
-        mr_(get(schedule, kFields, "thread", 0)), nr_(get(schedule, kFields, "thread", 1)) {
+      : program_(program),
+        problem_(analyze_operands(program, facts)),
+        kernel_(kernel_frame(program, facts, target)),
+        known_(known_in(program, facts)),
+        emitter_(program, kernel_),
+        mc_(get(schedule, kFields, "block", 0)),
+        nc_(get(schedule, kFields, "block", 1)),
+        kc_(get(schedule, kFields, "block", 2)),
+        mr_(get(schedule, kFields, "thread", 0)),
+        nr_(get(schedule, kFields, "thread", 1)) {
     kernel_.warps = 1;
   }
 
   Kernel run() {
-    const Expr tiles_m = simplify(ceil_div(problem_.m, mc_), known_), tiles_n = simplify(ceil_div(problem_.n, nc_), known_);
+    const Expr tiles_m = simplify(ceil_div(problem_.m, mc_), known_),
+               tiles_n = simplify(ceil_div(problem_.n, nc_), known_);
     const Expr tiles = simplify(tiles_m * tiles_n, known_);
     kernel_.grid = {simplify(problem_.batch * tiles, known_)};
     const VarRef id = make_var("block");
@@ -90,7 +97,8 @@ class Writer {
     // What the register tiles will read: whole tiles of what is there.
     const std::int64_t unit = is_a ? mr_ : nr_;
     const Expr own_used = min(ceil_div(own_extent - origin, unit) * unit, own_block);
-    const Expr own = origin + (along_k ? Expr(outer) : Expr(inner) + i), k = Expr(k0_) + (along_k ? Expr(inner) + i : Expr(outer));
+    const Expr own = origin + (along_k ? Expr(outer) : Expr(inner) + i),
+               k = Expr(k0_) + (along_k ? Expr(inner) + i : Expr(outer));
     const Expr own_within = own - origin, k_within = k - k0_;
     Emitter::Scope scope(emitter_, is_a ? place_axes(problem_.contraction, batch_, own, {}, k)
                                         : place_axes(problem_.contraction, batch_, {}, own, k));
@@ -108,7 +116,8 @@ class Writer {
     scope.store(to, std::move(index), value);
     const Layout row{{{{lanes, Place::lane, 1}}}, {}};
     const Expr limit = along_k ? depth_ : own_used;
-    Stmt map = make_stmt(Map{.axes = {{i, 0, lanes}}, .distribution = row, .where = less(Expr(inner) + i, limit), .body = scope.finish()});
+    Stmt map = make_stmt(Map{
+        .axes = {{i, 0, lanes}}, .distribution = row, .where = less(Expr(inner) + i, limit), .body = scope.finish()});
     return make_stmt(For{outer, 0, along_k ? own_used : depth_, 1, ForKind::rolled,
                          make_stmt(For{inner, 0, limit, lanes, ForKind::rolled, std::move(map)})});
   }
@@ -122,7 +131,8 @@ class Writer {
 
   Stmt tiles_of_block() {
     const VarRef ib = make_var("ib"), jb = make_var("jb");
-    const Expr rows = min(ceil_div(problem_.m - m0_, mr_), mc_ / mr_), columns = min(ceil_div(problem_.n - n0_, nr_), nc_ / nr_);
+    const Expr rows = min(ceil_div(problem_.m - m0_, mr_), mc_ / mr_),
+               columns = min(ceil_div(problem_.n - n0_, nr_), nc_ / nr_);
     const BufferRef acc = make_buffer("acc", accumulator(), Space::fragment, acc_layout_);
     const Axis i{make_var("i"), 0, mr_}, j{make_var("j"), 0, nr_}, k{make_var("k"), 0, depth_};
     const std::vector<Expr> at{Expr(i.var), Expr(j.var)};
@@ -139,9 +149,15 @@ class Writer {
     store_results(program_, problem_.contraction, finish, place_axes(problem_.contraction, batch_, m, n, {}));
     const Expr inside = both(less(m, problem_.m), less(n, problem_.n));
     const Expr first = equals(Expr(k0_), 0), last = less_equal(problem_.k, Expr(k0_) + kc_);
-    const Stmt start = one_part_ ? over_tile(clear, {}) : make_stmt(If{first, over_tile(clear, {}), over_tile(resume, {})});
-    const Stmt end = one_part_ ? over_tile(finish, inside) : make_stmt(If{last, over_tile(finish, inside), over_tile(keep, {})});
-    const Stmt product = make_stmt(Mma{.kind = MmaKind::simt, .i = i, .j = j, .k = k, .acc = acc,
+    const Stmt start =
+        one_part_ ? over_tile(clear, {}) : make_stmt(If{first, over_tile(clear, {}), over_tile(resume, {})});
+    const Stmt end =
+        one_part_ ? over_tile(finish, inside) : make_stmt(If{last, over_tile(finish, inside), over_tile(keep, {})});
+    const Stmt product = make_stmt(Mma{.kind = MmaKind::simt,
+                                       .i = i,
+                                       .j = j,
+                                       .k = k,
+                                       .acc = acc,
                                        .a = read(a_, {Expr(ib) * mr_ + i.var, Expr(k.var)}),
                                        .b = read(b_, {Expr(jb), Expr(k.var), Expr(j.var)})});
     const Stmt tile = block({make_stmt(Alloc{acc}), start, product, end});

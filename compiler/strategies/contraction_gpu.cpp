@@ -21,12 +21,20 @@ constexpr int kLanesN = 8;  // lanes of a warp along n; 4 along m
 class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
-      : program_(program), facts_(facts), problem_(analyze_operands(program, facts)),
-        kernel_(kernel_frame(program, facts, target)), known_(known_in(program, facts)), emitter_(program, kernel_),
-        bm_(get(schedule, kFields, "block", 0)), bn_(get(schedule, kFields, "block", 1)),
-        bk_(get(schedule, kFields, "block", 2)), tm_(get(schedule, kFields, "thread", 0)),
-        tn_(get(schedule, kFields, "thread", 1)), stages_(get(schedule, kFields, "stages")),
-        async_(get(schedule, kFields, "copy") != 0), raster_(get(schedule, kFields, "raster")) {
+      : program_(program),
+        facts_(facts),
+        problem_(analyze_operands(program, facts)),
+        kernel_(kernel_frame(program, facts, target)),
+        known_(known_in(program, facts)),
+        emitter_(program, kernel_),
+        bm_(get(schedule, kFields, "block", 0)),
+        bn_(get(schedule, kFields, "block", 1)),
+        bk_(get(schedule, kFields, "block", 2)),
+        tm_(get(schedule, kFields, "thread", 0)),
+        tn_(get(schedule, kFields, "thread", 1)),
+        stages_(get(schedule, kFields, "stages")),
+        async_(get(schedule, kFields, "copy") != 0),
+        raster_(get(schedule, kFields, "raster")) {
     kernel_.warps = static_cast<int>((bm_ / tm_) * (bn_ / tn_) / kernel_.lanes);
   }
 
@@ -57,13 +65,13 @@ class Writer {
   struct Staged {
     const Operand* operand;
     std::string name;
-    std::int64_t own;       // elements of its own axis in a tile
-    VarRef origin;          // first one
+    std::int64_t own;  // elements of its own axis in a tile
+    VarRef origin;     // first one
     Expr extent;
     bool is_a;
-    std::int64_t width = 0; // elements of one asynchronous copy; 0: none is possible
-    VarRef i, p;            // tile axes: own and k
-    Layout distribution;    // over [i, p]
+    std::int64_t width = 0;  // elements of one asynchronous copy; 0: none is possible
+    VarRef i, p;             // tile axes: own and k
+    Layout distribution;     // over [i, p]
     BufferRef shared, held;
   };
 
@@ -74,7 +82,8 @@ class Writer {
 
   // Blocks walk tiles of m in groups of `raster_`, so that neighbours in time share operands in L2.
   void place_block() {
-    const Expr tiles_m = simplify(ceil_div(problem_.m, bm_), known_), tiles_n = simplify(ceil_div(problem_.n, bn_), known_);
+    const Expr tiles_m = simplify(ceil_div(problem_.m, bm_), known_),
+               tiles_n = simplify(ceil_div(problem_.n, bn_), known_);
     const Expr tiles = simplify(tiles_m * tiles_n, known_);
     kernel_.grid = {simplify(problem_.batch * tiles, known_)};
     const VarRef id = make_var("block"), tile = make_var("tile");
@@ -115,7 +124,8 @@ class Writer {
 
   Staged prepare(const Operand& operand, std::string name, std::int64_t own, const VarRef& origin, const Expr& extent,
                  bool is_a) {
-    Staged staged{&operand, std::move(name), own, origin, extent, is_a, 0, make_var("i"), make_var("p"), {}, nullptr, nullptr};
+    Staged staged{&operand, std::move(name), own,           origin, extent,  is_a,
+                  0,        make_var("i"),   make_var("p"), {},     nullptr, nullptr};
     const std::int64_t size = byte_size(operand.dtype());
     const std::int64_t fast = operand.k_contiguous ? bk_ : own, slow = operand.k_contiguous ? own : bk_;
     const std::int64_t threads = kernel_.warps * kernel_.lanes;
@@ -138,7 +148,8 @@ class Writer {
     if (width == 0 || !staged.operand->plain) return false;
     const VarRef first = make_var("first"), next = make_var("next");
     const bool along_k = staged.operand->k_contiguous;
-    Assumptions known = known_.with(Axis{first, 0, along_k ? problem_.k : staged.extent}, width).with(Axis{next, 0, width});
+    Assumptions known =
+        known_.with(Axis{first, 0, along_k ? problem_.k : staged.extent}, width).with(Axis{next, 0, width});
     const VarRef other = make_var("other");
     known = known.with(Axis{other, 0, along_k ? staged.extent : problem_.k});
     const Expr walk = Expr(first) + next;
@@ -181,12 +192,16 @@ class Writer {
     return {stage, k, own};
   }
 
-  // Registers: along n first, in vectors; lanes 4 x 8 over m x n; a k-contiguous operand's rows are spread lane by lane.
+  // Registers: along n first, in vectors; lanes 4 x 8 over m x n; a k-contiguous operand's rows are spread lane by
+  // lane.
   void lay_out_accumulators() {
     const auto axis = [&](const Operand& operand, std::int64_t own, std::int64_t thread, std::int64_t lanes,
                           std::int64_t lane_stride, std::int64_t warps, std::int64_t warp_stride, std::int64_t reg) {
-      const std::int64_t vec = operand.k_contiguous ? 1 : std::min<std::int64_t>(thread, kVectorBytes / byte_size(operand.dtype()));
-      Mode mode{{vec, Place::reg, reg}, {lanes, Place::lane, lane_stride}, {warps, Place::warp, warp_stride},
+      const std::int64_t vec =
+          operand.k_contiguous ? 1 : std::min<std::int64_t>(thread, kVectorBytes / byte_size(operand.dtype()));
+      Mode mode{{vec, Place::reg, reg},
+                {lanes, Place::lane, lane_stride},
+                {warps, Place::warp, warp_stride},
                 {thread / vec, Place::reg, reg * vec}};
       ensure(extent(mode) == own, "the block's tile is its threads' tiles");
       return mode;
@@ -205,7 +220,8 @@ class Writer {
     const VarRef i = make_var("i"), j = make_var("j");
     Emitter::Scope scope(emitter_, {});
     scope.store(acc_, {Expr(i), Expr(j)}, constant(acc_->dtype, std::int64_t{0}));
-    body_.push_back(make_stmt(Map{.axes = {{i, 0, bm_}, {j, 0, bn_}}, .distribution = acc_layout_, .body = scope.finish()}));
+    body_.push_back(
+        make_stmt(Map{.axes = {{i, 0, bm_}, {j, 0, bn_}}, .distribution = acc_layout_, .body = scope.finish()}));
   }
 
   // Within the operand, or nothing where that is known.
@@ -222,7 +238,8 @@ class Writer {
     if (via == Via::cp_async) {
       const Expr source = place(staged, own, k);
       scope.store(to, std::move(index), read(emitter_.param(*source->tensor), source->args, source->fill));
-      return make_stmt(Map{.axes = axes, .distribution = staged.distribution, .where = where, .body = scope.finish(), .via = via});
+      return make_stmt(
+          Map{.axes = axes, .distribution = staged.distribution, .where = where, .body = scope.finish(), .via = via});
     }
     scope.enter(staged.is_a ? place_axes(problem_.contraction, batch_, own, {}, k)
                             : place_axes(problem_.contraction, batch_, {}, own, k));
@@ -240,8 +257,13 @@ class Writer {
       return replace(staged.operand->factor, staged.operand->source, held);
     };
     const DType dtype = acc_->dtype;
-    return make_stmt(Mma{.kind = MmaKind::simt, .i = i, .j = j, .k = k, .acc = acc_,
-                         .a = cast(dtype, factor(a_, i.var)), .b = cast(dtype, factor(b_, j.var))});
+    return make_stmt(Mma{.kind = MmaKind::simt,
+                         .i = i,
+                         .j = j,
+                         .k = k,
+                         .acc = acc_,
+                         .a = cast(dtype, factor(a_, i.var)),
+                         .b = cast(dtype, factor(b_, j.var))});
   }
 
   static Expr replace(const Expr& e, const Expr& from, const Expr& to) {
@@ -251,7 +273,9 @@ class Writer {
     return with_children(e, std::move(args), e->fill, e->where);
   }
 
-  static Stmt intrinsic(IntrinsicId id, std::vector<Expr> args = {}) { return make_stmt(Intrinsic{id, std::move(args)}); }
+  static Stmt intrinsic(IntrinsicId id, std::vector<Expr> args = {}) {
+    return make_stmt(Intrinsic{id, std::move(args)});
+  }
 
   // Two shared buffers; the next step's operands wait in registers while this one's are multiplied.
   void pipeline_registers() {
@@ -272,7 +296,8 @@ class Writer {
         scope.store(staged->shared, shared_index(*staged, stage, Expr(staged->i), Expr(staged->p)),
                     read(staged->held, {Expr(staged->i), Expr(staged->p)}));
         parts.push_back(make_stmt(Map{.axes = {{staged->i, 0, staged->own}, {staged->p, 0, bk_}},
-                                      .distribution = staged->distribution, .body = scope.finish()}));
+                                      .distribution = staged->distribution,
+                                      .body = scope.finish()}));
       }
       return block(std::move(parts));
     };
@@ -302,10 +327,11 @@ class Writer {
     }
     const VarRef step = make_var("step");
     const Expr ahead = Expr(step) + (stages_ - 1);
-    body_.push_back(make_stmt(For{step, 0, steps_, 1, ForKind::rolled,
-                                  block({intrinsic(IntrinsicId::cp_async_wait, {Expr(stages_ - 2)}),
-                                         intrinsic(IntrinsicId::barrier), fetch(ahead, mod(ahead, stages_)),
-                                         intrinsic(IntrinsicId::cp_async_commit), product(mod(Expr(step), stages_))})}));
+    body_.push_back(
+        make_stmt(For{step, 0, steps_, 1, ForKind::rolled,
+                      block({intrinsic(IntrinsicId::cp_async_wait, {Expr(stages_ - 2)}),
+                             intrinsic(IntrinsicId::barrier), fetch(ahead, mod(ahead, stages_)),
+                             intrinsic(IntrinsicId::cp_async_commit), product(mod(Expr(step), stages_))})}));
   }
 
   void epilogue() {
@@ -315,8 +341,10 @@ class Writer {
     emitter_.materialize(*definition.tensor, acc_, {Expr(i), Expr(j)});
     Emitter::Scope scope(emitter_, {});
     store_results(program_, problem_.contraction, scope, place_axes(problem_.contraction, batch_, m, n, {}));
-    body_.push_back(make_stmt(Map{.axes = {{i, 0, bm_}, {j, 0, bn_}}, .distribution = acc_layout_,
-                                  .where = both(less(m, problem_.m), less(n, problem_.n)), .body = scope.finish()}));
+    body_.push_back(make_stmt(Map{.axes = {{i, 0, bm_}, {j, 0, bn_}},
+                                  .distribution = acc_layout_,
+                                  .where = both(less(m, problem_.m), less(n, problem_.n)),
+                                  .body = scope.finish()}));
   }
 
   const Program& program_;

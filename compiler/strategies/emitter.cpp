@@ -106,12 +106,17 @@ void Emitter::Scope::store_output(const Definition& definition) {
 
 Expr Emitter::Scope::lower(const Expr& e, const Substitution& axes, bool guarded) {
   switch (e->kind) {
-    case ExprKind::constant: return e;
-    case ExprKind::variable: return substitute(e, axes);
-    case ExprKind::read: return lower_read(e, axes, guarded);
-    case ExprKind::reduce: unreachable("reductions are lowered by their strategy");
+    case ExprKind::constant:
+      return e;
+    case ExprKind::variable:
+      return substitute(e, axes);
+    case ExprKind::read:
+      return lower_read(e, axes, guarded);
+    case ExprKind::reduce:
+      unreachable("reductions are lowered by their strategy");
     case ExprKind::call:
-    case ExprKind::cast: break;
+    case ExprKind::cast:
+      break;
   }
   std::vector<Expr> args;
   for (std::size_t i = 0; i < e->args.size(); ++i) {

@@ -32,9 +32,9 @@ constexpr std::int64_t kMaxUnrolled = 64;  // elements per thread
 struct Shape {
   std::vector<Axis> outer;  // all but the innermost
   Axis inner;
-  AxisMap place;            // the first output's axes in it
-  std::vector<Expr> staged; // reads that walk an outer axis at unit stride and the inner one not, at those axes
-  int staged_axis = -1;     // that outer axis
+  AxisMap place;             // the first output's axes in it
+  std::vector<Expr> staged;  // reads that walk an outer axis at unit stride and the inner one not, at those axes
+  int staged_axis = -1;      // that outer axis
 };
 
 // Every output's axes, as those of the first output.
@@ -116,8 +116,8 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
     if (std::find(all.begin(), all.end(), schedule) == all.end()) all.push_back(schedule);
   };
   const bool staged = get(all[0], kFields, "tile") != 0;
-  const std::vector<std::int64_t> threads =
-      target.is_gpu() ? std::vector<std::int64_t>{128, 256, 512} : std::vector<std::int64_t>{target.cpu.vector_bytes / 4};
+  const std::vector<std::int64_t> threads = target.is_gpu() ? std::vector<std::int64_t>{128, 256, 512}
+                                                            : std::vector<std::int64_t>{target.cpu.vector_bytes / 4};
   for (const std::int64_t t : threads) {
     for (const std::int64_t vec : {1, 2, 4, 8}) {
       for (const std::int64_t rows : {1, 2, 4, 8, 16}) {
@@ -160,8 +160,8 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   if (threads > most) return {fmt::format("threads={}, the target has at most {} per block", threads, most)};
   if (vec > 16) return {fmt::format("vec={}, one access moves at most 16 elements", vec)};
   if (vec * rows > kMaxUnrolled) {
-    return {fmt::format("vec={} times rows={} is {} elements per thread, at most {}", vec, rows, vec * rows,
-                        kMaxUnrolled)};
+    return {
+        fmt::format("vec={} times rows={} is {} elements per thread, at most {}", vec, rows, vec * rows, kMaxUnrolled)};
   }
   if (tile == 0) return {};
   const Shape shape = analyze(program, program.facts);
@@ -235,13 +235,17 @@ Kernel emit(const Program& program, const Schedule& schedule, const Target& targ
       load.store(staged, {Expr(i), Expr(c)}, read(emitter.param(*input->tensor), placed->args));
       emitter.stage(placed, read(staged, {Expr(i), Expr(c)}));
     }
-    body.push_back(make_stmt(
-        Map{.axes = tile_axes, .distribution = Layout{{square.fast, square.slow}, {}}, .where = where, .body = load.finish()}));
+    body.push_back(make_stmt(Map{.axes = tile_axes,
+                                 .distribution = Layout{{square.fast, square.slow}, {}},
+                                 .where = where,
+                                 .body = load.finish()}));
     body.push_back(make_stmt(Intrinsic{IntrinsicId::barrier, {}}));
     Emitter::Scope store(emitter, {});
     store_outputs(program, store, substituted(shape.place, values));
-    body.push_back(make_stmt(
-        Map{.axes = tile_axes, .distribution = Layout{{square.slow, square.fast}, {}}, .where = where, .body = store.finish()}));
+    body.push_back(make_stmt(Map{.axes = tile_axes,
+                                 .distribution = Layout{{square.slow, square.fast}, {}},
+                                 .where = where,
+                                 .body = store.finish()}));
     kernel.body = block(std::move(body));
     return kernel;
   }

@@ -71,7 +71,8 @@ Iteration analyze(const Program& program, std::span<const Fact> facts) {
   const Assumptions known = known_in(program, facts, joined(reduction.kept, reduction.reduced));
   const MergedSpace kept = merge_axes(reduction.kept, accesses, known);
   for (Expr& access : accesses) access = substitute(access, kept.place);
-  const MergedSpace reduced = merge_axes(reduction.reduced, accesses, known_in(program, facts, joined(kept.axes, reduction.reduced)));
+  const MergedSpace reduced =
+      merge_axes(reduction.reduced, accesses, known_in(program, facts, joined(kept.axes, reduction.reduced)));
   space.kept = kept.axes;
   space.reduced = reduced.axes;
   space.place = kept.place;
@@ -84,7 +85,8 @@ Iteration analyze(const Program& program, std::span<const Fact> facts) {
     if (space.reduced.empty()) continue;
     const auto along_row = stride_along(offset, space.reduced.back().var, merged);
     if (along_row == 1) ++for_rows;
-    if (along_row != 0 && !space.kept.empty() && stride_along(offset, space.kept.back().var, merged) == 1) ++for_columns;
+    if (along_row != 0 && !space.kept.empty() && stride_along(offset, space.kept.back().var, merged) == 1)
+      ++for_columns;
   }
   space.rows = for_rows >= for_columns;
   return space;
@@ -112,7 +114,8 @@ bool has_passes(const Iteration& space) {
 }
 
 bool can_split(const Program& program, const Iteration& space) {
-  if (space.reduction.members.size() != 1 || program.outputs.size() != 1 || space.reduction.reduced.empty()) return false;
+  if (space.reduction.members.size() != 1 || program.outputs.size() != 1 || space.reduction.reduced.empty())
+    return false;
   const Definition& definition = *space.reduction.members[0].definition;
   const ReducerRow& reducer = row(definition.value->reduce->reducer);
   return is_reduction(definition) && !reducer.ordered && reducer.state(DType::f32).size() == 1;
@@ -150,7 +153,8 @@ Schedule fallback(const Program& program, const Target& target) {
         std::clamp<std::int64_t>(ceil_power_of_two((reduced + vec - 1) / vec) / (has_passes(space) ? 4 : 2), 32, 256);
     const std::int64_t rows = std::max<std::int64_t>(1, 128 / row_threads);
     const std::int64_t per_thread = (reduced + row_threads * vec - 1) / (row_threads * vec);
-    const std::int64_t unroll = ceil_power_of_two(std::min<std::int64_t>(per_thread, std::max<std::int64_t>(1, kMaxKept / vec)));
+    const std::int64_t unroll =
+        ceil_power_of_two(std::min<std::int64_t>(per_thread, std::max<std::int64_t>(1, kMaxKept / vec)));
     const bool keep = has_passes(space) && per_thread <= unroll;
     return make(rows, row_threads, vec, keep ? unroll : std::min<std::int64_t>(unroll, 4), keep,
                 split_for((kept + rows - 1) / rows));
@@ -213,7 +217,8 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   const std::int64_t vec = get(schedule, kFields, "vec"), unroll = get(schedule, kFields, "unroll");
   if (vec > 16) return {fmt::format("vec={}, one access moves at most 16 elements", vec)};
   if (vec * unroll > kMaxKept) {
-    return {fmt::format("vec={} x unroll={} is {} elements per thread, at most {}", vec, unroll, vec * unroll, kMaxKept)};
+    return {
+        fmt::format("vec={} x unroll={} is {} elements per thread, at most {}", vec, unroll, vec * unroll, kMaxKept)};
   }
   if (get(schedule, kFields, "keep")) {
     const auto reduced = as_integer(extent_product(space.reduced));
@@ -225,7 +230,8 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   }
   const std::int64_t split = get(schedule, kFields, "split");
   if (split != 1) {
-    if (!can_split(program, space)) return {fmt::format("split={}, but only a kernel of one plain reduction is split", split)};
+    if (!can_split(program, space))
+      return {fmt::format("split={}, but only a kernel of one plain reduction is split", split)};
     const auto extent = as_integer(space.reduction.reduced[0].hi);
     if (!extent || split < 1 || *extent % split != 0) {
       return {fmt::format("split={} does not divide the reduced axis of {}", split,
@@ -272,8 +278,9 @@ std::optional<Program> split(const Program& program, const Schedule& schedule) {
   Program result = program;
   if (total->dtype == whole.tensor->dtype) {
     joined_parts.value = total;
-    std::replace_if(result.definitions.begin(), result.definitions.end(),
-                    [&](const Definition& d) { return d.tensor == whole.tensor; }, joined_parts);
+    std::replace_if(
+        result.definitions.begin(), result.definitions.end(),
+        [&](const Definition& d) { return d.tensor == whole.tensor; }, joined_parts);
   } else {
     return std::nullopt;
   }
@@ -287,8 +294,11 @@ std::optional<Program> split(const Program& program, const Schedule& schedule) {
 class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
-      : program_(program), space_(analyze(program, facts)), kernel_(kernel_frame(program, facts, target)),
-        known_(known_in(program, facts)), emitter_(program, kernel_) {
+      : program_(program),
+        space_(analyze(program, facts)),
+        kernel_(kernel_frame(program, facts, target)),
+        known_(known_in(program, facts)),
+        emitter_(program, kernel_) {
     rows_ = get(schedule, kFields, "rows");
     row_threads_ = get(schedule, kFields, "row_threads");
     vec_ = get(schedule, kFields, "vec");
@@ -393,21 +403,25 @@ class Writer {
         // Only what is read at plain places: an index out of a tensor is read where it is used.
         const bool plain = std::none_of(placed->args.begin(), placed->args.end(), has_read) &&
                            (!placed->fill || !has_read(placed->fill));
-        if (!plain || !uses(placed, r_) || std::any_of(wanted.begin(), wanted.end(), [&](const Expr& w) { return equal(w, placed); })) continue;
+        if (!plain || !uses(placed, r_) ||
+            std::any_of(wanted.begin(), wanted.end(), [&](const Expr& w) { return equal(w, placed); }))
+          continue;
         wanted.push_back(placed);
       }
     }
     for (const Expr& placed : wanted) {
       const BufferRef held = declare(placed->tensor->name + "_r", placed->dtype, layout_);
       Emitter::Scope scope(emitter_, {});
-      scope.store(held, {Expr(k_), Expr(u_), Expr(r_)}, read(emitter_.param(*placed->tensor), placed->args, placed->fill));
+      scope.store(held, {Expr(k_), Expr(u_), Expr(r_)},
+                  read(emitter_.param(*placed->tensor), placed->args, placed->fill));
       map(inside(0), scope.finish());
       emitter_.stage(placed, read(held, {Expr(k_), Expr(u_), Expr(r_)}));
     }
   }
 
   void map(const Expr& where, Stmt stmt) {
-    body_.push_back(make_stmt(Map{.axes = tile_axes_, .distribution = layout_, .where = where, .body = std::move(stmt)}));
+    body_.push_back(
+        make_stmt(Map{.axes = tile_axes_, .distribution = layout_, .where = where, .body = std::move(stmt)}));
   }
 
   // An elementwise tensor that several members read, computed once.
@@ -452,7 +466,8 @@ class Writer {
         state.push_back(declare(member->definition->tensor->name + "_state", identity[p]->dtype, per_state()));
         start.store(state[p], {Expr(k_), Expr(r_)}, identity[p]);
       }
-      body_.push_back(make_stmt(Map{.axes = {tile_axes_[0], tile_axes_[2]}, .distribution = per_state(), .body = start.finish()}));
+      body_.push_back(
+          make_stmt(Map{.axes = {tile_axes_[0], tile_axes_[2]}, .distribution = per_state(), .body = start.finish()}));
       states.push_back(std::move(state));
     }
     pass([&](const Expr& r0) {
@@ -536,16 +551,20 @@ class Writer {
       for (const Axis& axis : member.definition->axes) index.push_back(axes.at(axis.var));
       scope.enter(axes);
       const bool reduced = is_reduction(*member.definition);
-      const Expr value = reduced ? scope.lower(read(member.definition->tensor, index)) : scope.lower(member.definition->value);
+      const Expr value =
+          reduced ? scope.lower(read(member.definition->tensor, index)) : scope.lower(member.definition->value);
       scope.store(emitter_.param(*member.definition->tensor), std::move(index), value);
     }
     if (!any) return;
-    body_.push_back(make_stmt(Map{.axes = {tile_axes_[0]}, .distribution = per_row(), .where = inside_kept(), .body = scope.finish()}));
+    body_.push_back(make_stmt(
+        Map{.axes = {tile_axes_[0]}, .distribution = per_row(), .where = inside_kept(), .body = scope.finish()}));
   }
 
   void store_full() {
     const auto& members = space_.reduction.members;
-    const auto stored = [&](const Reduction::Member& m) { return m.full && is_output(program_, *m.definition->tensor); };
+    const auto stored = [&](const Reduction::Member& m) {
+      return m.full && is_output(program_, *m.definition->tensor);
+    };
     if (std::none_of(members.begin(), members.end(), stored)) return;
     pass([&](const Expr& r0) {
       Emitter::Scope scope(emitter_, {});

@@ -1,5 +1,6 @@
-// Compiles one program and runs it on pointers of this program's own: on a GPU these are device pointers and a CUstream.
-// Built by scripts/build into build/bin/quern_embed, and by hand against an installed Quern: see tests/package.
+// Compiles one program and runs it on pointers of this program's own: on a GPU these are device pointers and a
+// CUstream. Built by scripts/build into build/bin/quern_embed, and by hand against an installed Quern: see
+// tests/package.
 
 #include <cstdio>
 #include <vector>

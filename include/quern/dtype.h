@@ -11,9 +11,20 @@
 namespace quern {
 
 enum class DType : std::uint8_t {
-  f64, f32, f16, bf16, f8e4m3, f8e5m2,
-  i64, i32, i16, i8,
-  u64, u32, u16, u8,
+  f64,
+  f32,
+  f16,
+  bf16,
+  f8e4m3,
+  f8e5m2,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
   boolean,
 };
 

@@ -19,8 +19,7 @@ class QUERN_API Error : public std::runtime_error {
 // A fault of Quern. The text names the file, the condition and, where one is known, a reproducer.
 class QUERN_API InternalError : public std::logic_error {
  public:
-  explicit InternalError(const std::string& message,
-                         std::source_location where = std::source_location::current())
+  explicit InternalError(const std::string& message, std::source_location where = std::source_location::current())
       : std::logic_error(std::string(where.file_name()) + ":" + std::to_string(where.line()) + ": " + message) {}
 };
 

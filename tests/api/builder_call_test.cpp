@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
 
 #include "tests/api/arrays.h"
 
@@ -57,6 +61,25 @@ TEST(BuilderCalls, OptionsAreTaken) {
             "  s[b, o, p, q] = sum[i, u, v]((x[b, o // 3 * 2 + i, p * 2 + u, q + v - 2] else 0.0) * f[o, i, u, v])\n"
             "  y[b, o, p, q] = relu(s[b, o, p, q] + bias[o])\n"
             "}\n");
+}
+
+// What is shown to users works.
+TEST(BuilderCalls, ThoseInTheDocumentationBuild) {
+  std::string names;
+  for (const BuilderInfo& row : builders()) names += (names.empty() ? "" : "|") + std::string(row.name);
+  const std::regex call("\\b(" + names + ")\\([a-z]+=[^)]*\\)");
+  int count = 0;
+  for (const char* folder : {"", "docs", "examples"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(QUERN_SOURCE_DIR) / folder)) {
+      if (entry.path().extension() != ".md" && entry.path().extension() != ".workloads") continue;
+      std::ifstream file(entry.path());
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      for (std::sregex_iterator it(text.begin(), text.end(), call), end; it != end; ++it, ++count) {
+        EXPECT_NO_THROW(Program::parse(it->str())) << entry.path() << ": " << it->str();
+      }
+    }
+  }
+  EXPECT_GT(count, 10);
 }
 
 TEST(BuilderCalls, ChainsMeanWhatTheySay) {

@@ -1,11 +1,10 @@
 // Expressions as CUDA C, one line each.
 
-#include "codegen/cuda/expr.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 
+#include "codegen/cuda/expr.h"
 #include "tests/codegen/cuda_kernels.h"
 
 namespace quern::codegen {

@@ -9,7 +9,8 @@ namespace {
 Stmt store(const BufferRef& buffer, const Expr& index, const Expr& value) {
   return make_stmt(Store{.buffer = buffer, .index = {index}, .value = value});
 }
-Stmt loop(const VarRef& var, const Expr& lo, const Expr& hi, ForKind kind, std::vector<Stmt> body, const Expr& step = 1) {
+Stmt loop(const VarRef& var, const Expr& lo, const Expr& hi, ForKind kind, std::vector<Stmt> body,
+          const Expr& step = 1) {
   return make_stmt(For{var, lo, hi, step, kind, block(std::move(body))});
 }
 Stmt alloc(const BufferRef& buffer) { return make_stmt(Alloc{buffer}); }
@@ -61,7 +62,8 @@ Sample vector_add() {
       let(i, Expr(k.block[0]) * 1024 + Expr(k.warp) * 128 + Expr(k.lane) * 4),
       when(less_equal(Expr(i) + 4, n),
            {alloc(a), alloc(b), move(a, 0, x, i, 4, CacheHint::no_allocate), move(b, 0, y, i, 4),
-            loop(r, 0, 4, ForKind::unroll, {store(a, r, at(a, r) + at(b, r))}), move(z, i, a, 0, 4, CacheHint::streaming)},
+            loop(r, 0, 4, ForKind::unroll, {store(a, r, at(a, r) + at(b, r))}),
+            move(z, i, a, 0, 4, CacheHint::streaming)},
            {loop(t, i, n, ForKind::rolled, {store(z, t, at(x, t) + at(y, t))})}),
   });
   return {"vector_add", k, cuda_targets(), {"ld.global.nc.L1::no_allocate.L2::256B.v4", "st.global.cs.v4"}};
@@ -76,15 +78,15 @@ Sample row_sum() {
   k.grid = {cast(DType::i64, m)};
   const VarRef j = make_var("j", DType::i32), s = make_var("s", DType::i32);
   const BufferRef total = registers("total", DType::f32, 1);
-  std::vector<Stmt> body{alloc(total), store(total, 0, constant(DType::f32, 0.0)),
-                         loop(j, k.lane, n, ForKind::serial,
-                              {store(total, 0, at(total, 0) + cast(DType::f32, at(x, Expr(k.block[0]) * Expr(n) + j)))},
-                              as_i32(32))};
+  std::vector<Stmt> body{
+      alloc(total), store(total, 0, constant(DType::f32, 0.0)),
+      loop(j, k.lane, n, ForKind::serial,
+           {store(total, 0, at(total, 0) + cast(DType::f32, at(x, Expr(k.block[0]) * Expr(n) + j)))}, as_i32(32))};
   for (int step = 16; step >= 1; step /= 2) {
     const BufferRef other = registers("other", DType::f32, 1);
-    body.push_back(make_stmt(Block{{alloc(other),
-                                    intrinsic(IntrinsicId::shuffle_xor, {at(other, 0), at(total, 0), step}),
-                                    store(total, 0, at(total, 0) + at(other, 0))}}));
+    body.push_back(
+        make_stmt(Block{{alloc(other), intrinsic(IntrinsicId::shuffle_xor, {at(other, 0), at(total, 0), step}),
+                         store(total, 0, at(total, 0) + at(other, 0))}}));
   }
   body.push_back(when(equals(k.lane, as_i32(0)), {store(y, k.block[0], at(total, 0))}));
   k.body = block(std::move(body));
@@ -121,14 +123,16 @@ Sample transpose() {
 
 Sample mma_tile() {
   Kernel k = frame("mma_tile", 1);
-  const BufferRef x = global("x", DType::bf16, 256), w = global("w", DType::bf16, 128), y = global("y", DType::f32, 128);
+  const BufferRef x = global("x", DType::bf16, 256), w = global("w", DType::bf16, 128),
+                  y = global("y", DType::f32, 128);
   k.params = {x, w, y};
   k.grid = {1};
   const BufferRef sx = shared("sx", DType::bf16, 256), sw = shared("sw", DType::bf16, 128);
   k.shared = {sx, sw};
   const BufferRef a = registers("a", DType::bf16, 8), b = registers("b", DType::bf16, 4),
                   acc = registers("acc", DType::f32, 4);
-  const VarRef r = make_var("r", DType::i32), row = make_var("row", DType::i32), column = make_var("column", DType::i32);
+  const VarRef r = make_var("r", DType::i32), row = make_var("row", DType::i32),
+               column = make_var("column", DType::i32);
   const Expr lane = k.lane;
   k.body = block({
       intrinsic(IntrinsicId::cp_async, {at(sx, lane * as_i32(8)), at(x, lane * as_i32(8)), 16, 16}),
@@ -139,18 +143,21 @@ Sample mma_tile() {
       intrinsic(IntrinsicId::warp_sync),
       alloc(a),
       alloc(b),
-      intrinsic(IntrinsicId::ldmatrix, {at(a, 0), at(sx, mod(lane, as_i32(16)) * as_i32(16) + div(lane, as_i32(16)) * as_i32(8)), 4, 0}),
+      intrinsic(IntrinsicId::ldmatrix,
+                {at(a, 0), at(sx, mod(lane, as_i32(16)) * as_i32(16) + div(lane, as_i32(16)) * as_i32(8)), 4, 0}),
       intrinsic(IntrinsicId::ldmatrix, {at(b, 0), at(sw, mod(lane, as_i32(16)) * as_i32(8)), 2, 1}),
       alloc(acc),
       loop(r, as_i32(0), as_i32(4), ForKind::unroll, {store(acc, r, constant(DType::f32, 0.0))}),
-      intrinsic(IntrinsicId::mma_sync, {at(acc, 0), at(a, 0), at(b, 0), 16, 8, 16, code(DType::bf16), code(DType::bf16),
-                                        code(DType::f32)}),
+      intrinsic(IntrinsicId::mma_sync,
+                {at(acc, 0), at(a, 0), at(b, 0), 16, 8, 16, code(DType::bf16), code(DType::bf16), code(DType::f32)}),
       let(row, div(lane, as_i32(4))),
       let(column, mod(lane, as_i32(4)) * as_i32(2)),
       move(y, Expr(row) * as_i32(8) + column, acc, 0, 2),
       move(y, (Expr(row) + as_i32(8)) * as_i32(8) + column, acc, 2, 2),
   });
-  return {"mma_tile", k, cuda_targets(),
+  return {"mma_tile",
+          k,
+          cuda_targets(),
           {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "ldmatrix.sync.aligned.m8n8.x4.shared.b16",
            "ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16", "st.global.v2", "cp.async.cg.shared.global.L2::128B"}};
 }
@@ -214,13 +221,12 @@ Sample wgmma_step() {
             loop(c, as_i32(0), steps, ForKind::rolled,
                  {let(stage2, mod(c, as_i32(2))), let(phase2, mod(div(c, as_i32(2)), as_i32(2))),
                   intrinsic(IntrinsicId::mbarrier_wait, {at(full, stage2), phase2}), alloc(a_tile), alloc(b_tile),
-                  descriptor(a_tile, a, Expr(stage2) * as_i32(4096)), descriptor(b_tile, b, Expr(stage2) * as_i32(8192)),
-                  intrinsic(IntrinsicId::wgmma_fence),
+                  descriptor(a_tile, a, Expr(stage2) * as_i32(4096)),
+                  descriptor(b_tile, b, Expr(stage2) * as_i32(8192)), intrinsic(IntrinsicId::wgmma_fence),
                   loop(kk, as_i32(0), as_i32(4), ForKind::unroll,
-                       {intrinsic(IntrinsicId::wgmma,
-                                  {at(acc, 0), at(a_tile, 0) + advance, at(b_tile, 0) + advance,
-                                   negate(equals(Expr(c) + kk, as_i32(0))), 128, code(DType::bf16), code(DType::bf16),
-                                   code(DType::f32), 0, 0})}),
+                       {intrinsic(IntrinsicId::wgmma, {at(acc, 0), at(a_tile, 0) + advance, at(b_tile, 0) + advance,
+                                                       negate(equals(Expr(c) + kk, as_i32(0))), 128, code(DType::bf16),
+                                                       code(DType::bf16), code(DType::f32), 0, 0})}),
                   intrinsic(IntrinsicId::wgmma_commit), intrinsic(IntrinsicId::wgmma_wait, {0}),
                   when(equals(mod(warp, as_i32(4)) + lane, as_i32(0)),
                        {intrinsic(IntrinsicId::mbarrier_arrive, {at(empty, stage2)})})}),
@@ -255,11 +261,10 @@ Sample scatter() {
   };
   k.body = block({
       let(i, Expr(k.block[0]) * as_i32(128) + Expr(k.warp) * as_i32(32) + k.lane),
-      when(less(i, n),
-           {let(into, at(g, i) - as_i32(1)), let(v, at(x, i)), atomic(sum, v, Reducer::sum),
-            atomic(half, cast(DType::bf16, v), Reducer::sum), atomic(largest, v, Reducer::max),
-            atomic(any, less(constant(DType::f32, 0.0), v), Reducer::any),
-            atomic(count, constant(DType::i64, std::int64_t{1}), Reducer::sum)}),
+      when(less(i, n), {let(into, at(g, i) - as_i32(1)), let(v, at(x, i)), atomic(sum, v, Reducer::sum),
+                        atomic(half, cast(DType::bf16, v), Reducer::sum), atomic(largest, v, Reducer::max),
+                        atomic(any, less(constant(DType::f32, 0.0), v), Reducer::any),
+                        atomic(count, constant(DType::i64, std::int64_t{1}), Reducer::sum)}),
   });
   return {"scatter", k, cuda_targets(), {"red.global.add.f32", "atom.cas.b32"}};
 }
@@ -267,7 +272,7 @@ Sample scatter() {
 }  // namespace
 
 const std::vector<std::string>& cuda_targets() {
-  static const std::vector<std::string> targets{"cuda:sm_80", "cuda:sm_86",   "cuda:sm_89",
+  static const std::vector<std::string> targets{"cuda:sm_80",  "cuda:sm_86",   "cuda:sm_89",
                                                 "cuda:sm_90a", "cuda:sm_100a", "cuda:sm_120a"};
   return targets;
 }
@@ -282,21 +287,6 @@ BufferRef registers(const std::string& name, DType dtype, std::int64_t count) {
 
 std::vector<Sample> sample_kernels() {
   return {vector_add(), row_sum(), transpose(), mma_tile(), wgmma_step(), scatter()};
-}
-
-Kernel elementwise(const std::vector<Expr>& results, const std::vector<BufferRef>& inputs, const VarRef& i) {
-  Kernel k = frame("elementwise", 1);
-  k.block = {};
-  k.grid = {1};
-  k.params = inputs;
-  std::vector<Stmt> body{let(i, k.lane)};
-  for (std::size_t r = 0; r < results.size(); ++r) {
-    const BufferRef y = global("y" + std::to_string(r), results[r]->dtype, 32);
-    k.params.push_back(y);
-    body.push_back(store(y, i, results[r]));
-  }
-  k.body = block(std::move(body));
-  return k;
 }
 
 }  // namespace quern::codegen::test

@@ -9,7 +9,7 @@
 namespace quern::codegen::test {
 
 struct Sample {
-  std::string name;                  // of its golden text
+  std::string name;  // of its golden text
   ir::Kernel kernel;
   std::vector<std::string> targets;  // that have what it uses: "cuda:sm_80"
   std::vector<std::string> ptx;      // what the PTX of each target contains
@@ -21,9 +21,6 @@ const std::vector<std::string>& cuda_targets();
 // A vector addition with wide accesses, a row sum with shuffles, a transposition through shared memory, a tile of
 // mma.sync, a step of TMA and wgmma, a grouped update with atomics.
 std::vector<Sample> sample_kernels();
-
-// A kernel y[i] = f(operands[i]...) for each of `results`: reads are of x0, x1, ... at the block's index.
-ir::Kernel elementwise(const std::vector<ir::Expr>& results, const std::vector<ir::BufferRef>& inputs, const ir::VarRef& i);
 
 // A global buffer of n elements and a register array.
 ir::BufferRef global(const std::string& name, DType dtype, const ir::Expr& size);

@@ -1,9 +1,8 @@
-#include "codegen/cuda/prelude.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
+#include "codegen/cuda/prelude.h"
 #include "ir/intrinsics.h"
 #include "ir/scalar_functions.h"
 
@@ -60,7 +59,8 @@ TEST(Prelude, NamesOfPiecesAreReserved) {
   for (const std::string_view name : {"copy", "to_float", "bf16", "threadIdx", "float", "expf", "TensorMap"}) {
     EXPECT_TRUE(is_reserved(name)) << name;
   }
-  for (const std::string_view name : {"a", "x", "lane", "stage", "place", "full"}) EXPECT_FALSE(is_reserved(name)) << name;
+  for (const std::string_view name : {"a", "x", "lane", "stage", "place", "full"})
+    EXPECT_FALSE(is_reserved(name)) << name;
 }
 
 }  // namespace

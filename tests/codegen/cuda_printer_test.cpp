@@ -1,7 +1,5 @@
 // The text of small kernels, each against its golden file. QUERN_UPDATE_GOLDEN=1 writes the files anew.
 
-#include "codegen/cuda/printer.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,8 +7,9 @@
 #include <fstream>
 #include <sstream>
 
-#include "tests/codegen/cuda_kernels.h"
+#include "codegen/cuda/printer.h"
 #include "quern/error.h"
+#include "tests/codegen/cuda_kernels.h"
 
 namespace quern::codegen {
 namespace {

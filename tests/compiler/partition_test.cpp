@@ -25,35 +25,40 @@ TEST(Partition, ElementwiseChainsAreOneKernel) {
     t[i, j] = x[i, j] + b[j]
     u[i, j] = tanh(t[i, j]) * t[i, j]
     y[i, j] = u[i, j] + 1.0
-  })"), "pointwise 0");
+  })"),
+            "pointwise 0");
 }
 
 TEST(Partition, OutputsOfOneSpaceShareAKernel) {
   EXPECT_EQ(kernels_of(R"(kernel f(x: f32[n]) -> (y: f32[n], z: f32[n]) {
     y[i] = x[i] + 1.0
     z[i] = x[i] * 2.0
-  })"), "pointwise 0");
+  })"),
+            "pointwise 0");
 }
 
 TEST(Partition, MatmulTakesItsEpilogueAlong) {
   EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, k], w: f32[k, n], b: f32[n]) -> (y: f32[m, n]) {
     s[i, j] = sum[p](x[i, p] * w[p, j])
     y[i, j] = gelu(s[i, j] + b[j])
-  })"), "contraction 0");
+  })"),
+            "contraction 0");
 }
 
 TEST(Partition, ProducersFuseIntoLoads) {
   EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, k], g: f32[k], w: f32[k, n]) -> (y: f32[m, n]) {
     a[i, p] = relu(x[i, p]) * g[p]
     y[i, j] = sum[p](a[i, p] * w[p, j])
-  })"), "contraction 0");
+  })"),
+            "contraction 0");
 }
 
 TEST(Partition, ConvolutionIsAContraction) {
   EXPECT_EQ(kernels_of(R"(kernel conv(x: f32[2, 8, 8, 4], f: f32[6, 3, 3, 4]) -> (y: f32[2, 8, 8, 6]) {
     a[b, p, q, o] = sum[u in 3, v in 3, i in 4]((x[b, p+u-1, q+v-1, i] else 0.0) * f[o, u, v, i])
     y[b, p, q, o] = max(a[b, p, q, o], 0.0)
-  })"), "contraction 0");
+  })"),
+            "contraction 0");
 }
 
 TEST(Partition, SoftmaxIsOneKernel) {
@@ -61,7 +66,8 @@ TEST(Partition, SoftmaxIsOneKernel) {
     m1[i] = max[j](f32(x[i, j]))
     e[i, j] = exp(f32(x[i, j]) - m1[i])
     y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2]))
-  })"), "reduction 0");
+  })"),
+            "reduction 0");
 }
 
 TEST(Partition, NormIsOneKernel) {
@@ -69,7 +75,8 @@ TEST(Partition, NormIsOneKernel) {
     mean[i] = sum[j](x[i, j]) / f32(n)
     var[i] = welford[j](x[i, j])
     y[i, j] = (x[i, j] - mean[i]) * rsqrt(var[i] + 0.00001) * g[j]
-  })"), "reduction 0");
+  })"),
+            "reduction 0");
 }
 
 TEST(Partition, TwoMatmulsAreTwoKernelsAndAWorkspace) {
@@ -77,20 +84,23 @@ TEST(Partition, TwoMatmulsAreTwoKernelsAndAWorkspace) {
     h[i, j] = sum[q](x[i, q] * w[q, j])
     a[i, j] = relu(h[i, j])
     y[i, j] = sum[q](a[i, q] * v[q, j])
-  })"), "contraction contraction 1");
+  })"),
+            "contraction contraction 1");
 }
 
 TEST(Partition, ARowSumOfAMatmulIsItsOwnKernel) {
   EXPECT_EQ(kernels_of(R"(kernel f(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n], r: f32[m]) {
     y[i, j] = sum[p](x[i, p] * w[p, j])
     r[i] = sum[j](y[i, j])
-  })"), "contraction reduction 0");
+  })"),
+            "contraction reduction 0");
 }
 
 TEST(Partition, GemvIsAReduction) {
   EXPECT_EQ(kernels_of(R"(kernel f(a: f32[m, k], x: f32[k]) -> (y: f32[m]) {
     y[i] = sum[p](a[i, p] * x[p])
-  })"), "reduction 0");
+  })"),
+            "reduction 0");
 }
 
 TEST(Analysis, RolesOfABatchedMatmul) {

@@ -53,10 +53,8 @@ TEST(Bind, Mistakes) {
   EXPECT_TRUE(contains(error({{"h", 2}, {"r", 4}}), "dimension 1 of y is -1; a size is at least 0"));
   const Program shift = parse_program("kernel t(x: f32[m]) -> (y: f32[n]) { y[i] = x[i + 2] }");
   EXPECT_NO_THROW(bind(shift, {{"m", 6}, {"n", 4}}));
-  EXPECT_TRUE(contains(error_of([&] {
-                         bind(shift, {{"m", 5}, {"n", 4}});
-                       }),
-                       "y reads x[i + 2] outside: at i = 3 index"));
+  EXPECT_TRUE(
+      contains(error_of([&] { bind(shift, {{"m", 5}, {"n", 4}}); }), "y reads x[i + 2] outside: at i = 3 index"));
   const Program best = parse_program("kernel t(x: f32[n]) -> (y: i64[]) { y[] = argmax[i](x[i]) }");
   EXPECT_TRUE(contains(error_of([&] { bind(best, {{"n", 0}}); }), "argmax runs over nothing"));
 }

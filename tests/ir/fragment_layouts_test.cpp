@@ -103,7 +103,9 @@ TEST(FragmentLayouts, WidestInstructionOfAnAccumulator) {
   EXPECT_EQ(wgmma_columns(parse_layout("[(8:lane*4, 2:reg*2, 4:warp*1), (2:reg*1, 4:lane*1, 2:reg*8)]")), std::nullopt);
   EXPECT_EQ(wgmma_columns(tile(mma_sync_c(), parse_layout("[4:reg*1, 8:reg*4]"))), std::nullopt);
   EXPECT_TRUE(is_made_of(tile(mma_sync_c(), parse_layout("[(4:reg*1, 2:warp*1), (8:reg*4, 2:warp*2)]")), mma_sync_c()));
-  EXPECT_FALSE(is_made_of(wgmma_a(2), mma_sync_c()));
+  // Operand A in registers is laid out as an accumulator is, which is why one product's result feeds the next.
+  EXPECT_TRUE(is_made_of(wgmma_a(2), mma_sync_c()));
+  EXPECT_FALSE(is_made_of(mma_sync_a(4), mma_sync_c()));
 }
 
 // The accumulator of one product is operand A of the next, as attention uses it: no element changes its thread.

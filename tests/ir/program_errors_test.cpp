@@ -153,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"kernel t(x: f32[n]) -> (y: f32[n]) { y[i] = x[n - i] }", "at i = 0 index 0 is n"},
         Case{"kernel t(x: f32[n]) -> (y: f32[n]) { y[i] = x[0] + x[n] }", "y reads x[n] outside: index 0 is n"},
         Case{"kernel t(x: f32[n]) -> (y: f32[n]) { y[i] = i < n ? x[i + n] : 0 }",
-             "y reads x[i + n] outside: dimension 0 of x is n"},
+             "y reads x[i + n] outside: at i = n - 1 index 0 is n * 2 - 1, but dimension 0 of x is n"},
         Case{"kernel t(x: f32[4]) -> (y: f32[4]) { y[i] = sum[p in 4 where p > 0](x[p + 3]) }", "outside"},
         Case{"kernel t(x: f32[0, 4]) -> (y: i64[4]) { y[j] = argmax[i](x[i, j]) }",
              "in y, argmax runs over nothing: axis i has the range 0..0"}));

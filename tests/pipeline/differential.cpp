@@ -38,7 +38,9 @@ std::vector<ir::Coordinate> all_coordinates(const std::vector<std::int64_t>& sha
   return all;
 }
 
-double element(const ir::HostTensor& tensor, std::int64_t index) { return load_element(tensor.dtype, tensor.data, index); }
+double element(const ir::HostTensor& tensor, std::int64_t index) {
+  return load_element(tensor.dtype, tensor.data, index);
+}
 
 // The device's copy of a host tensor's bytes.
 runtime::Buffer upload(runtime::Device& device, const ir::OwnedTensor& tensor) {

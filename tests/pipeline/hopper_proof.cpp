@@ -45,7 +45,6 @@ Artifact proof_artifact() {
   Artifact artifact;
   artifact.plan = plan_frame(program, target);
   const std::vector<ir::Kernel> kernels{thread};
-  const std::vector<ir::Program> programs{program};
   // The kernel's map dimensions are over its own symbols, which stand for the program's.
   ir::Program own = program;
   own.symbols = thread.symbols;

@@ -33,21 +33,29 @@ struct Problem {
 };
 
 const Problem kProblems[] = {
-    {"matmul", "kernel f(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }",
+    {"matmul",
+     "kernel f(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }",
      {{"m", 4096}, {"n", 4096}, {"k", 4096}}},
-    {"matmul_bf16", R"(kernel f(x: bf16[m, k], w: bf16[n, k], b: bf16[n]) -> (y: bf16[m, n]) {
+    {"matmul_bf16",
+     R"(kernel f(x: bf16[m, k], w: bf16[n, k], b: bf16[n]) -> (y: bf16[m, n]) {
        s[i, j] = sum[p](f32(x[i, p]) * f32(w[j, p]))
-       y[i, j] = bf16(gelu(s[i, j] + f32(b[j]))) })", {{"m", 1024}, {"n", 1000}, {"k", 512}}},
-    {"matmul_f8", R"(kernel f(x: f8e4m3[m, k], w: f8e5m2[k, n]) -> (y: f8e4m3[m, n]) {
+       y[i, j] = bf16(gelu(s[i, j] + f32(b[j]))) })",
+     {{"m", 1024}, {"n", 1000}, {"k", 512}}},
+    {"matmul_f8",
+     R"(kernel f(x: f8e4m3[m, k], w: f8e5m2[k, n]) -> (y: f8e4m3[m, n]) {
        s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))
-       y[i, j] = f8e4m3(s[i, j]) })", {{"m", 256}, {"n", 256}, {"k", 256}}},
-    {"convolution", R"(kernel f(x: f32[n, h, w, c], g: f32[k, 3, 3, c]) -> (y: f32[n, h, w, k]) {
+       y[i, j] = f8e4m3(s[i, j]) })",
+     {{"m", 256}, {"n", 256}, {"k", 256}}},
+    {"convolution",
+     R"(kernel f(x: f32[n, h, w, c], g: f32[k, 3, 3, c]) -> (y: f32[n, h, w, k]) {
        y[z, p, q, o] = sum[u, v, i]((x[z, p + u - 1, q + v - 1, i] else 0) * g[o, u, v, i]) })",
      {{"n", 8}, {"h", 28}, {"w", 28}, {"c", 128}, {"k", 128}}},
-    {"softmax", R"(kernel f(x: bf16[m, n]) -> (y: bf16[m, n]) {
+    {"softmax",
+     R"(kernel f(x: bf16[m, n]) -> (y: bf16[m, n]) {
        t[i] = max[j](f32(x[i, j]))
        e[i, j] = exp(f32(x[i, j]) - t[i])
-       y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) })", {{"m", 8192}, {"n", 8192}}},
+       y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) })",
+     {{"m", 8192}, {"n", 8192}}},
     {"columns", "kernel f(x: f32[m, n]) -> (y: f32[n]) { y[j] = sum[i](x[i, j]) }", {{"m", 4096}, {"n", 4096}}},
     {"transpose", "kernel f(x: f32[m, n]) -> (y: f32[n, m]) { y[j, i] = x[i, j] }", {{"m", 4096}, {"n", 4096}}},
     {"dynamic", "kernel f(x: f32[m, n], b: f32[n]) -> (y: f32[m, n]) { y[i, j] = tanh(x[i, j] + b[j]) }", {}},

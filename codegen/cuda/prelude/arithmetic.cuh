@@ -27,7 +27,8 @@ __device__ __forceinline__ T wrap_neg(T a) {
 }
 
 // @is_signed
-template <typename T> constexpr bool is_signed = T(-1) < T(0);
+template <typename T>
+constexpr bool is_signed = T(-1) < T(0);
 
 // @q_floor_div
 template <typename T>
@@ -72,12 +73,16 @@ __device__ __forceinline__ T q_shift_right(T a, T amount) {
 
 // @q_bit_not
 template <typename T>
-__device__ __forceinline__ T q_bit_not(T a) { return ~a; }
+__device__ __forceinline__ T q_bit_not(T a) {
+  return ~a;
+}
 __device__ __forceinline__ bool q_bit_not(bool a) { return !a; }
 
 // @q_min
 template <typename T>
-__device__ __forceinline__ T q_min(T a, T b) { return b < a ? b : a; }
+__device__ __forceinline__ T q_min(T a, T b) {
+  return b < a ? b : a;
+}
 __device__ __forceinline__ float q_min(float a, float b) {
   float result;
   asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
@@ -87,7 +92,9 @@ __device__ __forceinline__ double q_min(double a, double b) { return a < b || a 
 
 // @q_max
 template <typename T>
-__device__ __forceinline__ T q_max(T a, T b) { return a < b ? b : a; }
+__device__ __forceinline__ T q_max(T a, T b) {
+  return a < b ? b : a;
+}
 __device__ __forceinline__ float q_max(float a, float b) {
   float result;
   asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));

@@ -13,7 +13,9 @@ __device__ __forceinline__ unsigned short compare_and_swap(unsigned short* place
                                                            unsigned short desired) {
   unsigned short before;
   asm volatile("atom.global.cas.b16 %0, [%1], %2, %3;"
-               : "=h"(before) : "l"(__cvta_generic_to_global(place)), "h"(expected), "h"(desired) : "memory");
+               : "=h"(before)
+               : "l"(__cvta_generic_to_global(place)), "h"(expected), "h"(desired)
+               : "memory");
   return before;
 }
 __device__ __forceinline__ unsigned char compare_and_swap(unsigned char* place, unsigned char expected,
@@ -45,32 +47,47 @@ __device__ __forceinline__ void atomic_update(T* place, Value value, Combine com
 }
 
 // @UnsignedOf
-template <int bytes> struct UnsignedOf;
-template <> struct UnsignedOf<1> { using Type = unsigned char; };
-template <> struct UnsignedOf<2> { using Type = unsigned short; };
-template <> struct UnsignedOf<4> { using Type = unsigned; };
-template <> struct UnsignedOf<8> { using Type = unsigned long long; };
+template <int bytes>
+struct UnsignedOf;
+template <>
+struct UnsignedOf<1> {
+  using Type = unsigned char;
+};
+template <>
+struct UnsignedOf<2> {
+  using Type = unsigned short;
+};
+template <>
+struct UnsignedOf<4> {
+  using Type = unsigned;
+};
+template <>
+struct UnsignedOf<8> {
+  using Type = unsigned long long;
+};
 
 // @Unsigned
-template <int bytes> using Unsigned = typename UnsignedOf<bytes>::Type;
+template <int bytes>
+using Unsigned = typename UnsignedOf<bytes>::Type;
 
 // @atomic_add
 template <typename T>
-__device__ __forceinline__ void atomic_add(T* place, T value) { atomicAdd(place, value); }
+__device__ __forceinline__ void atomic_add(T* place, T value) {
+  atomicAdd(place, value);
+}
 __device__ __forceinline__ void atomic_add(long long* place, long long value) {
   atomicAdd(reinterpret_cast<unsigned long long*>(place), static_cast<unsigned long long>(value));
 }
 
 // @atomic_add f16
 __device__ __forceinline__ void atomic_add(f16* place, f16 value) {
-  asm volatile("red.global.add.noftz.f16 [%0], %1;" :: "l"(__cvta_generic_to_global(place)), "h"(value.bits)
-               : "memory");
+  asm volatile("red.global.add.noftz.f16 [%0], %1;" ::"l"(__cvta_generic_to_global(place)), "h"(value.bits) : "memory");
 }
 
 // @atomic_add bf16
 __device__ __forceinline__ void atomic_add(bf16* place, bf16 value) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("red.global.add.noftz.bf16 [%0], %1;" :: "l"(__cvta_generic_to_global(place)), "h"(value.bits)
+  asm volatile("red.global.add.noftz.bf16 [%0], %1;" ::"l"(__cvta_generic_to_global(place)), "h"(value.bits)
                : "memory");
 #else
   atomic_update(place, value, [](bf16 a, bf16 b) { return to_bf16(to_float(a) + to_float(b)); });
@@ -79,8 +96,12 @@ __device__ __forceinline__ void atomic_add(bf16* place, bf16 value) {
 
 // @atomic_min
 template <typename T>
-__device__ __forceinline__ void atomic_min(T* place, T value) { atomicMin(place, value); }
+__device__ __forceinline__ void atomic_min(T* place, T value) {
+  atomicMin(place, value);
+}
 
 // @atomic_max
 template <typename T>
-__device__ __forceinline__ void atomic_max(T* place, T value) { atomicMax(place, value); }
+__device__ __forceinline__ void atomic_max(T* place, T value) {
+  atomicMax(place, value);
+}

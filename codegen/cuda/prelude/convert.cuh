@@ -106,7 +106,9 @@ __device__ __forceinline__ float to_float(f8e4m3 x) {
       "cvt.rn.f16x2.e4m3x2 pair, %1;\n"
       "mov.b32 {low, high}, pair;\n"
       "cvt.f32.f16 %0, low;\n"
-      "}" : "=f"(result) : "h"(static_cast<unsigned short>(x.bits)));
+      "}"
+      : "=f"(result)
+      : "h"(static_cast<unsigned short>(x.bits)));
   return result;
 #else
   const unsigned sign = static_cast<unsigned>(x.bits & 0x80) << 24;
@@ -128,9 +130,7 @@ __device__ __forceinline__ float to_float(f8e5m2 x) {
 
 // @to_i8
 __device__ __forceinline__ signed char to_i8(float x) { return min(max(__float2int_rz(x), -128), 127); }
-__device__ __forceinline__ signed char to_i8(double x) {
-  return x != x ? 0 : min(max(__double2int_rz(x), -128), 127);
-}
+__device__ __forceinline__ signed char to_i8(double x) { return x != x ? 0 : min(max(__double2int_rz(x), -128), 127); }
 
 // @to_i16
 __device__ __forceinline__ short to_i16(float x) { return min(max(__float2int_rz(x), -32768), 32767); }

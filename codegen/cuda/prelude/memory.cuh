@@ -3,15 +3,32 @@
 // `evict_last` data should stay in the second-level one. See types.cuh for the markers.
 
 // @WordOf
-template <int bytes> struct WordOf;
-template <> struct WordOf<1> { using Type = unsigned char; };
-template <> struct WordOf<2> { using Type = unsigned short; };
-template <> struct WordOf<4> { using Type = unsigned; };
-template <> struct WordOf<8> { using Type = uint2; };
-template <> struct WordOf<16> { using Type = uint4; };
+template <int bytes>
+struct WordOf;
+template <>
+struct WordOf<1> {
+  using Type = unsigned char;
+};
+template <>
+struct WordOf<2> {
+  using Type = unsigned short;
+};
+template <>
+struct WordOf<4> {
+  using Type = unsigned;
+};
+template <>
+struct WordOf<8> {
+  using Type = uint2;
+};
+template <>
+struct WordOf<16> {
+  using Type = uint4;
+};
 
 // @Word
-template <int bytes> using Word = typename WordOf<bytes>::Type;
+template <int bytes>
+using Word = typename WordOf<bytes>::Type;
 
 // @copy
 template <int bytes>
@@ -43,7 +60,8 @@ __device__ __forceinline__ void load_no_allocate(void* to, const void* from) {
   Word<bytes>& word = *static_cast<Word<bytes>*>(to);
   if constexpr (bytes == 16) {
     asm("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
-        : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w) : "l"(place));
+        : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w)
+        : "l"(place));
   } else if constexpr (bytes == 8) {
     asm("ld.global.nc.L1::no_allocate.L2::256B.v2.u32 {%0, %1}, [%2];" : "=r"(word.x), "=r"(word.y) : "l"(place));
   } else if constexpr (bytes == 4) {
@@ -61,15 +79,15 @@ __device__ __forceinline__ void store_no_allocate(void* to, const void* from) {
   const unsigned long long place = __cvta_generic_to_global(to);
   const Word<bytes>& word = *static_cast<const Word<bytes>*>(from);
   if constexpr (bytes == 16) {
-    asm volatile("st.global.L1::no_allocate.v4.u32 [%0], {%1, %2, %3, %4};"
-                 :: "l"(place), "r"(word.x), "r"(word.y), "r"(word.z), "r"(word.w) : "memory");
+    asm volatile("st.global.L1::no_allocate.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(place), "r"(word.x), "r"(word.y),
+                 "r"(word.z), "r"(word.w)
+                 : "memory");
   } else if constexpr (bytes == 8) {
-    asm volatile("st.global.L1::no_allocate.v2.u32 [%0], {%1, %2};"
-                 :: "l"(place), "r"(word.x), "r"(word.y) : "memory");
+    asm volatile("st.global.L1::no_allocate.v2.u32 [%0], {%1, %2};" ::"l"(place), "r"(word.x), "r"(word.y) : "memory");
   } else if constexpr (bytes == 4) {
-    asm volatile("st.global.L1::no_allocate.u32 [%0], %1;" :: "l"(place), "r"(word) : "memory");
+    asm volatile("st.global.L1::no_allocate.u32 [%0], %1;" ::"l"(place), "r"(word) : "memory");
   } else if constexpr (bytes == 2) {
-    asm volatile("st.global.L1::no_allocate.u16 [%0], %1;" :: "l"(place), "h"(word) : "memory");
+    asm volatile("st.global.L1::no_allocate.u16 [%0], %1;" ::"l"(place), "h"(word) : "memory");
   } else {
     *static_cast<Word<bytes>*>(to) = word;
   }
@@ -93,17 +111,24 @@ __device__ __forceinline__ void load_evict_last(void* to, const void* from) {
   Word<bytes>& word = *static_cast<Word<bytes>*>(to);
   if constexpr (bytes == 16) {
     asm volatile("ld.global.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
-                 : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w) : "l"(place), "l"(evict_last_policy())
+                 : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w)
+                 : "l"(place), "l"(evict_last_policy())
                  : "memory");
   } else if constexpr (bytes == 8) {
     asm volatile("ld.global.L2::cache_hint.v2.u32 {%0, %1}, [%2], %3;"
-                 : "=r"(word.x), "=r"(word.y) : "l"(place), "l"(evict_last_policy()) : "memory");
+                 : "=r"(word.x), "=r"(word.y)
+                 : "l"(place), "l"(evict_last_policy())
+                 : "memory");
   } else if constexpr (bytes == 4) {
     asm volatile("ld.global.L2::cache_hint.u32 %0, [%1], %2;"
-                 : "=r"(word) : "l"(place), "l"(evict_last_policy()) : "memory");
+                 : "=r"(word)
+                 : "l"(place), "l"(evict_last_policy())
+                 : "memory");
   } else if constexpr (bytes == 2) {
     asm volatile("ld.global.L2::cache_hint.u16 %0, [%1], %2;"
-                 : "=h"(word) : "l"(place), "l"(evict_last_policy()) : "memory");
+                 : "=h"(word)
+                 : "l"(place), "l"(evict_last_policy())
+                 : "memory");
   } else {
     word = *static_cast<const Word<bytes>*>(from);
   }
@@ -115,18 +140,19 @@ __device__ __forceinline__ void store_evict_last(void* to, const void* from) {
   const unsigned long long place = __cvta_generic_to_global(to);
   const Word<bytes>& word = *static_cast<const Word<bytes>*>(from);
   if constexpr (bytes == 16) {
-    asm volatile("st.global.L2::cache_hint.v4.u32 [%0], {%1, %2, %3, %4}, %5;"
-                 :: "l"(place), "r"(word.x), "r"(word.y), "r"(word.z), "r"(word.w), "l"(evict_last_policy())
+    asm volatile("st.global.L2::cache_hint.v4.u32 [%0], {%1, %2, %3, %4}, %5;" ::"l"(place), "r"(word.x), "r"(word.y),
+                 "r"(word.z), "r"(word.w), "l"(evict_last_policy())
                  : "memory");
   } else if constexpr (bytes == 8) {
-    asm volatile("st.global.L2::cache_hint.v2.u32 [%0], {%1, %2}, %3;"
-                 :: "l"(place), "r"(word.x), "r"(word.y), "l"(evict_last_policy()) : "memory");
+    asm volatile("st.global.L2::cache_hint.v2.u32 [%0], {%1, %2}, %3;" ::"l"(place), "r"(word.x), "r"(word.y),
+                 "l"(evict_last_policy())
+                 : "memory");
   } else if constexpr (bytes == 4) {
-    asm volatile("st.global.L2::cache_hint.u32 [%0], %1, %2;"
-                 :: "l"(place), "r"(word), "l"(evict_last_policy()) : "memory");
+    asm volatile("st.global.L2::cache_hint.u32 [%0], %1, %2;" ::"l"(place), "r"(word), "l"(evict_last_policy())
+                 : "memory");
   } else if constexpr (bytes == 2) {
-    asm volatile("st.global.L2::cache_hint.u16 [%0], %1, %2;"
-                 :: "l"(place), "h"(word), "l"(evict_last_policy()) : "memory");
+    asm volatile("st.global.L2::cache_hint.u16 [%0], %1, %2;" ::"l"(place), "h"(word), "l"(evict_last_policy())
+                 : "memory");
   } else {
     *static_cast<Word<bytes>*>(to) = word;
   }

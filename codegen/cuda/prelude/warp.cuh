@@ -56,13 +56,13 @@ __device__ __forceinline__ f8e5m2 shuffle_index(f8e5m2 value, int lane) {
 // @named_barrier
 template <int threads>
 __device__ __forceinline__ void named_barrier(int id) {
-  asm volatile("bar.sync %0, %1;" :: "r"(id), "n"(threads) : "memory");
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(threads) : "memory");
 }
 
 // @named_arrive
 template <int threads>
 __device__ __forceinline__ void named_arrive(int id) {
-  asm volatile("bar.arrive %0, %1;" :: "r"(id), "n"(threads) : "memory");
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "n"(threads) : "memory");
 }
 
 // @set_max_registers
@@ -70,9 +70,9 @@ __device__ __forceinline__ void named_arrive(int id) {
 template <int count, bool increase>
 __device__ __forceinline__ void set_max_registers() {
   if constexpr (increase) {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(count));
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
   } else {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(count));
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
   }
 }
 

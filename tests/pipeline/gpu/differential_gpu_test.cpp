@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "tests/pipeline/differential.h"
 #include "base/error.h"
 #include "ir/parser.h"
+#include "tests/pipeline/differential.h"
 
 namespace quern::pipeline {
 namespace {
@@ -46,18 +46,22 @@ TEST_F(GpuDifferential, ShapesAgreeWithTheReferenceUnderSeveralSchedules) {
       {"kernel f(x: f32[k, m], w: f32[n, k]) -> (y: f32[m, n]) { y[i, j] = sum[p](x[p, i] * w[j, p]) }",
        {{3, 7, 5}, {64, 32, 48}, {129, 33, 65}}},
       {"kernel f(x: bf16[m, k], w: bf16[k, n]) -> (y: bf16[m, n]) { s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))\n"
-       "y[i, j] = bf16(s[i, j]) }", {{17, 40, 24}, {64, 64, 64}}},
-      {"kernel f(x: f32[b, m, k], w: f32[b, k, n]) -> (y: f32[b, m, n]) { y[c, i, j] = sum[p](x[c, i, p] * w[c, p, j]) }",
+       "y[i, j] = bf16(s[i, j]) }",
+       {{17, 40, 24}, {64, 64, 64}}},
+      {"kernel f(x: f32[b, m, k], w: f32[b, k, n]) -> (y: f32[b, m, n]) { y[c, i, j] = sum[p](x[c, i, p] * w[c, p, j]) "
+       "}",
        {{3, 7, 5, 9}, {2, 40, 32, 16}}},
       {"kernel f(x: bf16[m, n]) -> (y: bf16[m, n]) { t[i] = max[j](f32(x[i, j])); e[i, j] = exp(f32(x[i, j]) - t[i])\n"
-       "y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) }", {{1, 1}, {5, 7}, {3, 257}, {2, 1024}, {0, 3}}},
+       "y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) }",
+       {{1, 1}, {5, 7}, {3, 257}, {2, 1024}, {0, 3}}},
       {"kernel f(x: f32[m, n]) -> (y: f32[n]) { y[j] = sum[i](x[i, j]) }", {{1, 1}, {7, 5}, {1024, 64}, {0, 4}}},
       {"kernel f(x: f32[n]) -> (y: f32[]) { y[] = sum[i](x[i]) }", {{0}, {1}, {1000}, {8192}}},
       {"kernel f(x: f32[m, n]) -> (y: i64[m]) { y[i] = argmax[j](x[i, j]) }", {{3, 5}, {2, 300}}},
       {"kernel f(x: f32[m, n]) -> (y: f32[n, m]) { y[j, i] = x[i, j] }", {{5, 3}, {33, 65}, {64, 64}}},
       {"kernel f(x: f32[n, h, w, c], g: f32[k, 3, 3, c], b: f32[k]) -> (y: f32[n, h, w, k]) {\n"
        "a[z, p, q, o] = sum[u, v, i]((x[z, p + u - 1, q + v - 1, i] else 0) * g[o, u, v, i])\n"
-       "y[z, p, q, o] = relu(a[z, p, q, o] + b[o]) }", {{1, 5, 5, 3, 4}, {2, 7, 6, 16, 20}}},
+       "y[z, p, q, o] = relu(a[z, p, q, o] + b[o]) }",
+       {{1, 5, 5, 3, 4}, {2, 7, 6, 16, 20}}},
   };
   const Target& target = gpu()->info().target;
   for (const Case& one : cases) {

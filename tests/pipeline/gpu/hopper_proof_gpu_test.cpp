@@ -26,7 +26,8 @@ TEST_P(GpuHopperProof, AgreesWithTheReference) {
   } catch (const Error& e) {
     GTEST_SKIP() << e.what();
   }
-  if (gpu->info().target.arch != "sm_90a") GTEST_SKIP() << "the proof is for sm_90a, here is " << gpu->info().target.arch;
+  if (gpu->info().target.arch != "sm_90a")
+    GTEST_SKIP() << "the proof is for sm_90a, here is " << gpu->info().target.arch;
   const Shape& sizes = GetParam();
   const std::int64_t m = sizes[0], n = sizes[1], k = sizes[2];
   const Artifact artifact = proof_artifact();
@@ -41,8 +42,11 @@ TEST_P(GpuHopperProof, AgreesWithTheReference) {
   for (std::int64_t i = 0; i < n * k; ++i) store_element(DType::bf16, w.data(), i, value(random));
   for (float& b : bias) b = static_cast<float>(value(random));
 
-  const std::pair<void*, std::size_t> host[] = {{x.data(), x.size() * 2}, {w.data(), w.size() * 2}, {bias.data(), bias.size() * 4},
-                                                {y.data(), y.size() * 2}, {rows.data(), rows.size() * 4}};
+  const std::pair<void*, std::size_t> host[] = {{x.data(), x.size() * 2},
+                                                {w.data(), w.size() * 2},
+                                                {bias.data(), bias.size() * 4},
+                                                {y.data(), y.size() * 2},
+                                                {rows.data(), rows.size() * 4}};
   std::vector<runtime::Buffer> buffers;
   std::vector<void*> pointers;
   for (const auto& [data, bytes] : host) {
@@ -57,28 +61,32 @@ TEST_P(GpuHopperProof, AgreesWithTheReference) {
   gpu->download(y.data(), pointers[3], y.size() * 2, nullptr);
   gpu->download(rows.data(), pointers[4], rows.size() * 4, nullptr);
 
-  std::vector<ir::HostTensor> inputs{{DType::bf16, {m, k}, {}, x.data()}, {DType::bf16, {n, k}, {}, w.data()}, {DType::f32, {n}, {}, bias.data()}};
+  std::vector<ir::HostTensor> inputs{
+      {DType::bf16, {m, k}, {}, x.data()}, {DType::bf16, {n, k}, {}, w.data()}, {DType::f32, {n}, {}, bias.data()}};
   std::vector<ir::Coordinate> places{{0, 0}, {m - 1, n - 1}, {0, n - 1}, {m - 1, 0}};
   for (int q = 0; q < 2000; ++q) {
-    places.push_back({static_cast<std::int64_t>(random() % static_cast<unsigned>(m)), static_cast<std::int64_t>(random() % static_cast<unsigned>(n))});
+    places.push_back({static_cast<std::int64_t>(random() % static_cast<unsigned>(m)),
+                      static_cast<std::int64_t>(random() % static_cast<unsigned>(n))});
   }
   const ir::Program program = proof_program();
   const std::vector<ir::Checked> expected = ir::evaluate_with_bounds(program, sizes, inputs, 0, places);
   for (std::size_t p = 0; p < places.size(); ++p) {
     const double computed = load_element(DType::bf16, y.data(), places[p][0] * n + places[p][1]);
-    ASSERT_TRUE(ir::admits(expected[p], computed)) << "y[" << places[p][0] << ", " << places[p][1] << "] is " << computed
-                                                   << ", the reference " << expected[p].value << " within " << expected[p].bound;
+    ASSERT_TRUE(ir::admits(expected[p], computed))
+        << "y[" << places[p][0] << ", " << places[p][1] << "] is " << computed << ", the reference "
+        << expected[p].value << " within " << expected[p].bound;
   }
   std::vector<ir::Coordinate> row_places{{0}, {m - 1}, {m / 2}, {63}, {64}};
   const std::vector<ir::Checked> sums = ir::evaluate_with_bounds(program, sizes, inputs, 1, row_places);
   for (std::size_t p = 0; p < row_places.size(); ++p) {
     EXPECT_TRUE(ir::admits(sums[p], rows[static_cast<std::size_t>(row_places[p][0])]))
-        << "rows[" << row_places[p][0] << "] is " << rows[static_cast<std::size_t>(row_places[p][0])] << ", the reference "
-        << sums[p].value << " within " << sums[p].bound;
+        << "rows[" << row_places[p][0] << "] is " << rows[static_cast<std::size_t>(row_places[p][0])]
+        << ", the reference " << sums[p].value << " within " << sums[p].bound;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Gpu, GpuHopperProof, testing::Values(Shape{128, 256, 64}, Shape{1024, 512, 320}, Shape{2048, 4352, 1024}));
+INSTANTIATE_TEST_SUITE_P(Gpu, GpuHopperProof,
+                         testing::Values(Shape{128, 256, 64}, Shape{1024, 512, 320}, Shape{2048, 4352, 1024}));
 
 }  // namespace
 }  // namespace quern::pipeline
