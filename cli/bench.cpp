@@ -79,7 +79,6 @@ Json to_json(const bench::Comparison& comparison, const Workload& workload, cons
 }
 
 std::string range_text(const std::vector<double>& ratios) {
-  if (ratios.empty()) return "-";
   const auto [least, most] = std::minmax_element(ratios.begin(), ratios.end());
   return fmt::format("{:.3f}..{:.3f}", *least, *most);
 }
@@ -103,11 +102,12 @@ int run_against(const BenchArguments& arguments, const std::vector<Workload>& al
                                                          .interrupted = [] { return interrupted().load(); }});
     if (!result.right) faults += fmt::format("{}: ours: {}\n", workload.name, result.check);
     for (const bench::Comparison& c : result.comparisons) {
+      if (c.ratios.empty()) continue;  // interrupted
       table.add({workload.name, time_text(c.ours), rate_of(result.report, c.ours), c.peer, time_text(c.theirs),
                  fmt::format("{:.3f}", c.ratio), range_text(c.ratios), c.variant});
       cases.push_back(to_json(c, workload, executable.schedule()));
       cases.back()["right"] = result.right;
-      if (!c.ratios.empty()) ratios[c.peer].push_back(c.ratio);
+      ratios[c.peer].push_back(c.ratio);
       if (!c.disagreement.empty()) faults += fmt::format("{}: {}: {}\n", workload.name, c.peer, c.disagreement);
     }
   }
