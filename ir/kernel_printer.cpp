@@ -28,7 +28,6 @@ class KernelPrinter {
   }
 
   std::string print(const Kernel& kernel) {
-    kernel_ = &kernel;
     header(kernel);
     ++indent_;
     for (const TensorMapParam& map : kernel.maps) tensor_map(map);
@@ -321,7 +320,6 @@ class KernelPrinter {
     body(head, node.body);
   }
 
-  const Kernel* kernel_ = nullptr;
   Names names_;
   std::vector<std::string> map_names_;
   std::string out_;
