@@ -266,7 +266,7 @@ Sample scatter() {
                         atomic(any, less(constant(DType::f32, 0.0), v), Reducer::any),
                         atomic(count, constant(DType::i64, std::int64_t{1}), Reducer::sum)}),
   });
-  return {"scatter", k, cuda_targets(), {"red.global.add.f32", "atom.cas.b32"}};
+  return {"scatter", k, cuda_targets(), {"global.add.f32", "cas.b32"}};
 }
 
 }  // namespace
