@@ -124,7 +124,11 @@ class Narrower {
   }
   Stmt rewrite_node(const Intrinsic& node) {
     Intrinsic result{node.id, {}};
-    for (const Expr& arg : node.args) result.args.push_back(is_constant(arg) ? arg : index(arg));
+    // Places and elements keep their dtype; what is computed from indices is narrowed.
+    for (const Expr& arg : node.args) {
+      const bool kept = is_constant(arg) || arg->kind == ExprKind::read;
+      result.args.push_back(kept ? value(arg) : index(arg));
+    }
     return make_stmt(std::move(result));
   }
   template <typename Tile>

@@ -18,7 +18,8 @@ Layout mma_sync_c();                   // [16 rows, 8 columns], f32, s32, or f16
 Layout wgmma_a(int element_bytes);               // [64 rows, 32 / element_bytes of k], operand A in registers
 Layout wgmma_accumulator(std::int64_t columns);  // [64 rows, columns], f32, s32, or f16 in packed pairs
 
-// The columns n, at most 256, of the widest wgmma instructions whose accumulators make up `accumulator`: copies of
+// The columns n, at most 256, of the widest wgmma instructions whose accumulators make up `accumulator` along its own
+// digits: copies of
 // wgmma_accumulator(n) in further warpgroups and registers. Nothing where there are none. `integer`: of s32
 // accumulators, whose n above 32 are multiples of 16.
 std::optional<std::int64_t> wgmma_columns(const Layout& accumulator, bool integer = false);

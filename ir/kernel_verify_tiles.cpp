@@ -63,18 +63,25 @@ constexpr auto kProducts = std::to_array<Product>({
 constexpr std::int64_t kInstructionK = 32;    // bytes of k of one instruction
 constexpr std::int64_t kBulkAlignment = 128;  // bytes, of the shared side of a TMA copy
 
-Mode significant(const Mode& mode) {
+// The digits as far as they say which thread holds a coordinate: neighbours that continue each other are one, and
+// registers, wherever they are, one with their neighbours.
+Mode threads_of(const Mode& mode) {
   Mode digits;
-  std::ranges::copy_if(mode, std::back_inserter(digits), [](const Digit& digit) { return digit.extent > 1; });
+  for (Digit digit : mode) {
+    if (digit.extent == 1) continue;
+    if (digit.place == Place::reg) digit.stride = 0;
+    Digit* last = digits.empty() || digits.back().place != digit.place ? nullptr : &digits.back();
+    if (last && (digit.place == Place::reg || last->stride * last->extent == digit.stride)) {
+      last->extent *= digit.extent;
+    } else {
+      digits.push_back(digit);
+    }
+  }
   return digits;
 }
 
-// The same digits; registers may be strided otherwise.
-bool alike(const Mode& a, const Mode& b) {
-  return std::ranges::equal(significant(a), significant(b), [](const Digit& x, const Digit& y) {
-    return x.extent == y.extent && x.place == y.place && (x.place == Place::reg || x.stride == y.stride);
-  });
-}
+// Whether the same threads hold the same coordinates; their registers may be numbered otherwise.
+bool alike(const Mode& a, const Mode& b) { return threads_of(a) == threads_of(b); }
 
 bool only_registers(const Mode& mode) {
   return std::ranges::all_of(mode, [](const Digit& d) { return d.extent == 1 || d.place == Place::reg; });

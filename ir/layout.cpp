@@ -359,7 +359,7 @@ std::optional<Layout> divide(const Layout& layout, int mode, std::int64_t extent
   ensure(mode >= 0 && mode < static_cast<int>(layout.modes.size()) && extent >= 1, "the mode to divide exists");
   Mode inner, outer;
   std::int64_t rest = extent;  // what the inner mode still lacks
-  for (const Digit& digit : merged(layout.modes[mode])) {
+  for (const Digit& digit : layout.modes[mode]) {
     if (rest % digit.extent == 0) {
       inner.push_back(digit);
       rest /= digit.extent;

@@ -155,7 +155,8 @@ Schedule fallback(const Program& program, const Target& target) {
     const std::int64_t per_thread = (reduced + row_threads * vec - 1) / (row_threads * vec);
     const std::int64_t unroll =
         ceil_power_of_two(std::min<std::int64_t>(per_thread, std::max<std::int64_t>(1, kMaxKept / vec)));
-    const bool keep = has_passes(space) && per_thread <= unroll;
+    const bool known = as_integer(extent_product(space.reduced)).has_value();
+    const bool keep = has_passes(space) && known && per_thread <= unroll;
     return make(rows, row_threads, vec, keep ? unroll : std::min<std::int64_t>(unroll, 4), keep,
                 split_for((kept + rows - 1) / rows));
   }

@@ -97,7 +97,7 @@ TEST(FragmentLayouts, WidestInstructionOfAnAccumulator) {
   EXPECT_EQ(columns(256, "[1, 2:reg*1]"), 256);
   EXPECT_EQ(columns(160, "[1, 2:warp*1]"), 160);
   EXPECT_EQ(columns(160, "[2:reg*1, 1]"), 160);
-  EXPECT_EQ(columns(112, "[1, 3:reg*1]"), 168);  // 336 columns
+  EXPECT_EQ(columns(112, "[1, 3:reg*1]"), 112);  // 336 columns, in digits of 112
   EXPECT_EQ(columns(40, "[1, 1]"), 40);
   EXPECT_EQ(columns(40, "[1, 1]", true), 8);
   EXPECT_EQ(wgmma_columns(parse_layout("[(8:lane*4, 2:reg*2, 4:warp*1), (2:reg*1, 4:lane*1, 2:reg*8)]")), std::nullopt);
