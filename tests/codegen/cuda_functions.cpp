@@ -12,11 +12,9 @@ std::vector<Computation> functions_of(DType dtype, std::size_t step) {
     const auto type = result_of(row, dtype);
     if (!type) continue;
     const std::vector<Elements> operands = operands_of(row, dtype, step);
-    result.push_back({operands, *type,
-                      [&row](std::span<const ir::Expr> x) { return ir::call(row.op, {x.begin(), x.end()}); },
-                      [&row, operands](const Elements& got, std::size_t i) {
-                        return codegen::deviation(row, operands, got, i);
-                      }});
+    result.push_back(
+        {operands, *type, [&row](std::span<const ir::Expr> x) { return ir::call(row.op, {x.begin(), x.end()}); },
+         [&row, operands](const Elements& got, std::size_t i) { return codegen::deviation(row, operands, got, i); }});
   }
   return result;
 }
@@ -27,7 +25,9 @@ std::vector<Computation> conversions_of(DType dtype, std::size_t step) {
   for (int t = 0; t < kDTypeCount; ++t) {
     const auto to = static_cast<DType>(t);
     if (to == dtype) continue;
-    result.push_back({{from}, to, [to](std::span<const ir::Expr> x) { return ir::cast(to, x[0]); },
+    result.push_back({{from},
+                      to,
+                      [to](std::span<const ir::Expr> x) { return ir::cast(to, x[0]); },
                       [from](const Elements& got, std::size_t i) { return codegen::deviation(from, got, i); }});
   }
   return result;

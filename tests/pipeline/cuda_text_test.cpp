@@ -66,7 +66,8 @@ TEST_P(CudaTextCompiles, FunctionsOfAllDtypes) {
   for (int d = 0; d < kDTypeCount; ++d) {
     const auto dtype = static_cast<DType>(d);
     if (!is_first && dtype != DType::f8e4m3 && dtype != DType::i64) continue;
-    EXPECT_NO_THROW(compile(test::kernel_of(test::functions_of(dtype, 10000)), parse_target(GetParam()))) << name(dtype);
+    EXPECT_NO_THROW(compile(test::kernel_of(test::functions_of(dtype, 10000)), parse_target(GetParam())))
+        << name(dtype);
   }
 }
 

@@ -83,9 +83,8 @@ class GpuCudaFunctions : public testing::TestWithParam<int> {
   DType dtype() const { return static_cast<DType>(GetParam()); }
 };
 
-INSTANTIATE_TEST_SUITE_P(GpuDtypes, GpuCudaFunctions, testing::Range(0, kDTypeCount), [](const auto& instance) {
-  return std::string(name(static_cast<DType>(instance.param)));
-});
+INSTANTIATE_TEST_SUITE_P(GpuDtypes, GpuCudaFunctions, testing::Range(0, kDTypeCount),
+                         [](const auto& instance) { return std::string(name(static_cast<DType>(instance.param))); });
 
 TEST_P(GpuCudaFunctions, MeetTheirBounds) { check(test::functions_of(dtype(), 1)); }
 TEST_P(GpuCudaFunctions, ConversionsAreExact) { check(test::conversions_of(dtype(), 1)); }
