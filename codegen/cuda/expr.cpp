@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "codegen/cuda/types.h"
@@ -236,7 +237,11 @@ Text ExprPrinter::print_call(const Expr& e) {
   }
   if (row.notation.empty() && row.cuda.empty()) {
     ensure(row.expansion != nullptr, fmt::format("{} has a spelling or an expansion", row.name));
-    return print(row.expansion(e->args));
+    if (!is_narrow_float(type)) return print(row.expansion(e->args));
+    // All steps in float, rounded once.
+    std::vector<Expr> wide;
+    for (const Expr& arg : e->args) wide.push_back(cast(DType::f32, arg));
+    return function(fmt::format("to_{}", name(type)), print_exact(row.expansion(wide)).text, type);
   }
   if (is_narrow_float(type)) {
     return function(fmt::format("to_{}", name(type)), print_float(e, &ExprPrinter::widened, DType::f32).text, type);

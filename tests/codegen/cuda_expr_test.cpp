@@ -118,6 +118,7 @@ TEST_F(CudaExpr, FunctionsAreSpelledAsTheirRowSays) {
   EXPECT_EQ(text(call(Op::sqrt, {at(d)})), "sqrt(d[i])");
   EXPECT_EQ(text(call(Op::max, {at(d), constant(DType::f64, 0.0)})), "q_max(d[i], 0.0)");
   EXPECT_EQ(text(call(Op::relu, {at(x)})), "q_max(x[i], 0.0f)");
+  EXPECT_EQ(text(call(Op::relu, {at(b)})), "to_bf16(q_max(to_float(b[i]), 0.0f))");
 }
 
 }  // namespace

@@ -7,21 +7,23 @@ template <int bytes>
 __device__ __forceinline__ void cp_async(void* to, const void* from, int source_bytes) {
   const unsigned long long source = __cvta_generic_to_global(from);
   if constexpr (bytes == 16) {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;"
-                 :: "r"(shared_address(to)), "l"(source), "r"(source_bytes) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(source),
+                 "r"(source_bytes)
+                 : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
-                 :: "r"(shared_address(to)), "l"(source), "n"(bytes), "r"(source_bytes) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(to)), "l"(source), "n"(bytes),
+                 "r"(source_bytes)
+                 : "memory");
   }
 }
 template <int bytes>
 __device__ __forceinline__ void cp_async(void* to, const void* from) {
   const unsigned long long source = __cvta_generic_to_global(from);
   if constexpr (bytes == 16) {
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" :: "r"(shared_address(to)), "l"(source)
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(source)
                  : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" :: "r"(shared_address(to)), "l"(source), "n"(bytes)
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared_address(to)), "l"(source), "n"(bytes)
                  : "memory");
   }
 }
@@ -30,7 +32,9 @@ __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commi
 
 // Until at most `pending` groups are on their way.
 template <int pending>
-__device__ __forceinline__ void cp_async_wait() { asm volatile("cp.async.wait_group %0;" :: "n"(pending) : "memory"); }
+__device__ __forceinline__ void cp_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
 
 // `count` 8x8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8.
 template <int count, bool transposed>
@@ -39,16 +43,24 @@ __device__ __forceinline__ void ldmatrix(void* to, const void* from) {
   const unsigned place = shared_address(from);
   if constexpr (count == 4 && transposed) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(place) : "memory");
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(place)
+                 : "memory");
   } else if constexpr (count == 4) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(place) : "memory");
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(place)
+                 : "memory");
   } else if constexpr (count == 2 && transposed) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(r[0]), "=r"(r[1]) : "r"(place) : "memory");
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(place)
+                 : "memory");
   } else if constexpr (count == 2) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(r[0]), "=r"(r[1]) : "r"(place) : "memory");
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(place)
+                 : "memory");
   } else if constexpr (transposed) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0}, [%1];" : "=r"(r[0]) : "r"(place) : "memory");
   } else {
@@ -56,21 +68,40 @@ __device__ __forceinline__ void ldmatrix(void* to, const void* from) {
   }
 }
 
-template <int bytes> struct WordOf;
-template <> struct WordOf<1> { using Type = unsigned char; };
-template <> struct WordOf<2> { using Type = unsigned short; };
-template <> struct WordOf<4> { using Type = unsigned; };
-template <> struct WordOf<8> { using Type = uint2; };
-template <> struct WordOf<16> { using Type = uint4; };
+template <int bytes>
+struct WordOf;
+template <>
+struct WordOf<1> {
+  using Type = unsigned char;
+};
+template <>
+struct WordOf<2> {
+  using Type = unsigned short;
+};
+template <>
+struct WordOf<4> {
+  using Type = unsigned;
+};
+template <>
+struct WordOf<8> {
+  using Type = uint2;
+};
+template <>
+struct WordOf<16> {
+  using Type = uint4;
+};
 
-template <int bytes> using Word = typename WordOf<bytes>::Type;
+template <int bytes>
+using Word = typename WordOf<bytes>::Type;
 
 template <int bytes>
 __device__ __forceinline__ void copy(void* to, const void* from) {
   *static_cast<Word<bytes>*>(to) = *static_cast<const Word<bytes>*>(from);
 }
 
-struct bf16 { unsigned short bits; };  // 1 sign, 8 exponent, 7 fraction bits
+struct bf16 {
+  unsigned short bits;
+};  // 1 sign, 8 exponent, 7 fraction bits
 
 __device__ __forceinline__ void mma_m16n8k16_f32_bf16_bf16(float* d, const bf16* a, const bf16* b) {
   const unsigned* ra = reinterpret_cast<const unsigned*>(a);

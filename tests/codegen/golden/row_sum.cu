@@ -1,4 +1,6 @@
-struct bf16 { unsigned short bits; };  // 1 sign, 8 exponent, 7 fraction bits
+struct bf16 {
+  unsigned short bits;
+};  // 1 sign, 8 exponent, 7 fraction bits
 
 __device__ __forceinline__ float to_float(bf16 x) { return __uint_as_float(static_cast<unsigned>(x.bits) << 16); }
 

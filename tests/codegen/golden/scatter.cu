@@ -4,7 +4,9 @@ __device__ __forceinline__ T wrap_sub(T a, T b) {
 }
 
 template <typename T>
-__device__ __forceinline__ T q_max(T a, T b) { return a < b ? b : a; }
+__device__ __forceinline__ T q_max(T a, T b) {
+  return a < b ? b : a;
+}
 __device__ __forceinline__ float q_max(float a, float b) {
   float result;
   asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
@@ -24,7 +26,9 @@ __device__ __forceinline__ unsigned short compare_and_swap(unsigned short* place
                                                            unsigned short desired) {
   unsigned short before;
   asm volatile("atom.global.cas.b16 %0, [%1], %2, %3;"
-               : "=h"(before) : "l"(__cvta_generic_to_global(place)), "h"(expected), "h"(desired) : "memory");
+               : "=h"(before)
+               : "l"(__cvta_generic_to_global(place)), "h"(expected), "h"(desired)
+               : "memory");
   return before;
 }
 __device__ __forceinline__ unsigned char compare_and_swap(unsigned char* place, unsigned char expected,
@@ -39,13 +43,27 @@ __device__ __forceinline__ unsigned char compare_and_swap(unsigned char* place, 
   return before >> shift;
 }
 
-template <int bytes> struct UnsignedOf;
-template <> struct UnsignedOf<1> { using Type = unsigned char; };
-template <> struct UnsignedOf<2> { using Type = unsigned short; };
-template <> struct UnsignedOf<4> { using Type = unsigned; };
-template <> struct UnsignedOf<8> { using Type = unsigned long long; };
+template <int bytes>
+struct UnsignedOf;
+template <>
+struct UnsignedOf<1> {
+  using Type = unsigned char;
+};
+template <>
+struct UnsignedOf<2> {
+  using Type = unsigned short;
+};
+template <>
+struct UnsignedOf<4> {
+  using Type = unsigned;
+};
+template <>
+struct UnsignedOf<8> {
+  using Type = unsigned long long;
+};
 
-template <int bytes> using Unsigned = typename UnsignedOf<bytes>::Type;
+template <int bytes>
+using Unsigned = typename UnsignedOf<bytes>::Type;
 
 template <typename T, typename Value, typename Combine>
 __device__ __forceinline__ void atomic_update(T* place, Value value, Combine combine) {
@@ -63,12 +81,16 @@ __device__ __forceinline__ void atomic_update(T* place, Value value, Combine com
 }
 
 template <typename T>
-__device__ __forceinline__ void atomic_add(T* place, T value) { atomicAdd(place, value); }
+__device__ __forceinline__ void atomic_add(T* place, T value) {
+  atomicAdd(place, value);
+}
 __device__ __forceinline__ void atomic_add(long long* place, long long value) {
   atomicAdd(reinterpret_cast<unsigned long long*>(place), static_cast<unsigned long long>(value));
 }
 
-struct bf16 { unsigned short bits; };  // 1 sign, 8 exponent, 7 fraction bits
+struct bf16 {
+  unsigned short bits;
+};  // 1 sign, 8 exponent, 7 fraction bits
 
 __device__ __forceinline__ float to_float(bf16 x) { return __uint_as_float(static_cast<unsigned>(x.bits) << 16); }
 
@@ -80,7 +102,7 @@ __device__ __forceinline__ bf16 to_bf16(float x) {
 
 __device__ __forceinline__ void atomic_add(bf16* place, bf16 value) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("red.global.add.noftz.bf16 [%0], %1;" :: "l"(__cvta_generic_to_global(place)), "h"(value.bits)
+  asm volatile("red.global.add.noftz.bf16 [%0], %1;" ::"l"(__cvta_generic_to_global(place)), "h"(value.bits)
                : "memory");
 #else
   atomic_update(place, value, [](bf16 a, bf16 b) { return to_bf16(to_float(a) + to_float(b)); });

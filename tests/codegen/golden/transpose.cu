@@ -1,4 +1,6 @@
-struct f16 { unsigned short bits; };  // 1 sign, 5 exponent, 10 fraction bits
+struct f16 {
+  unsigned short bits;
+};  // 1 sign, 5 exponent, 10 fraction bits
 
 extern "C" __global__ void __launch_bounds__(256) transpose(const f16* __restrict__ x, f16* __restrict__ y, int m,
     int n) {

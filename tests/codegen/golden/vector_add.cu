@@ -2,14 +2,31 @@
 //
 // four elements per thread
 
-template <int bytes> struct WordOf;
-template <> struct WordOf<1> { using Type = unsigned char; };
-template <> struct WordOf<2> { using Type = unsigned short; };
-template <> struct WordOf<4> { using Type = unsigned; };
-template <> struct WordOf<8> { using Type = uint2; };
-template <> struct WordOf<16> { using Type = uint4; };
+template <int bytes>
+struct WordOf;
+template <>
+struct WordOf<1> {
+  using Type = unsigned char;
+};
+template <>
+struct WordOf<2> {
+  using Type = unsigned short;
+};
+template <>
+struct WordOf<4> {
+  using Type = unsigned;
+};
+template <>
+struct WordOf<8> {
+  using Type = uint2;
+};
+template <>
+struct WordOf<16> {
+  using Type = uint4;
+};
 
-template <int bytes> using Word = typename WordOf<bytes>::Type;
+template <int bytes>
+using Word = typename WordOf<bytes>::Type;
 
 template <int bytes>
 __device__ __forceinline__ void copy(void* to, const void* from) {
@@ -32,7 +49,8 @@ __device__ __forceinline__ void load_no_allocate(void* to, const void* from) {
   Word<bytes>& word = *static_cast<Word<bytes>*>(to);
   if constexpr (bytes == 16) {
     asm("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
-        : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w) : "l"(place));
+        : "=r"(word.x), "=r"(word.y), "=r"(word.z), "=r"(word.w)
+        : "l"(place));
   } else if constexpr (bytes == 8) {
     asm("ld.global.nc.L1::no_allocate.L2::256B.v2.u32 {%0, %1}, [%2];" : "=r"(word.x), "=r"(word.y) : "l"(place));
   } else if constexpr (bytes == 4) {

@@ -18,7 +18,7 @@ __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_grou
 // Until at most `pending` batches are on their way.
 template <int pending>
 __device__ __forceinline__ void wgmma_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(pending) : "memory");
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
 }
 
 // Keeps the compiler from moving uses of accumulators across a fence or a wait.
@@ -34,7 +34,7 @@ __device__ __forceinline__ void keep_in_place(int* registers) {
 }
 
 __device__ __forceinline__ void mbarrier_init(void* barrier, int count) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(shared_address(barrier)), "r"(count) : "memory");
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
 }
 
 // Makes initialised barriers visible to the cluster and to the asynchronous proxy.
@@ -43,63 +43,90 @@ __device__ __forceinline__ void mbarrier_init_fence() {
 }
 
 __device__ __forceinline__ void mbarrier_arrive(void* barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(shared_address(barrier)) : "memory");
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 
 // Arrives, and expects `bytes` more before the phase may end.
 __device__ __forceinline__ void mbarrier_expect(void* barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
-               :: "r"(shared_address(barrier)), "r"(bytes) : "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+               : "memory");
 }
 
 __device__ __forceinline__ void mbarrier_wait(void* barrier, int parity) {
-  asm volatile("{\n"
-               ".reg .pred done;\n"
-               "again:\n"
-               "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-               "@!done bra again;\n"
-               "}" :: "r"(shared_address(barrier)), "r"(parity) : "memory");
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
 }
 
-template <int bytes> struct WordOf;
-template <> struct WordOf<1> { using Type = unsigned char; };
-template <> struct WordOf<2> { using Type = unsigned short; };
-template <> struct WordOf<4> { using Type = unsigned; };
-template <> struct WordOf<8> { using Type = uint2; };
-template <> struct WordOf<16> { using Type = uint4; };
+template <int bytes>
+struct WordOf;
+template <>
+struct WordOf<1> {
+  using Type = unsigned char;
+};
+template <>
+struct WordOf<2> {
+  using Type = unsigned short;
+};
+template <>
+struct WordOf<4> {
+  using Type = unsigned;
+};
+template <>
+struct WordOf<8> {
+  using Type = uint2;
+};
+template <>
+struct WordOf<16> {
+  using Type = uint4;
+};
 
-template <int bytes> using Word = typename WordOf<bytes>::Type;
+template <int bytes>
+using Word = typename WordOf<bytes>::Type;
 
 template <int bytes>
 __device__ __forceinline__ void copy(void* to, const void* from) {
   *static_cast<Word<bytes>*>(to) = *static_cast<const Word<bytes>*>(from);
 }
 
-struct alignas(64) TensorMap { unsigned long long words[16]; };  // opaque, encoded by the driver
+struct alignas(64) TensorMap {
+  unsigned long long words[16];
+};  // opaque, encoded by the driver
 
 template <unsigned short multicast>
 __device__ __forceinline__ void tma_load_2d(void* to, const TensorMap& map, void* barrier, int c0, int c1) {
   if constexpr (multicast == 0) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-                 "[%0], [%1, {%3, %4}], [%2];"
-                 :: "r"(shared_address(to)), "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1) : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+        "[%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(to)),
+        "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1)
+        : "memory");
   } else {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
-                 "[%0], [%1, {%3, %4}], [%2], %5;"
-                 :: "r"(shared_address(to)), "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1),
-                    "h"(multicast) : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
+        "l"(&map), "r"(shared_address(barrier)), "r"(c0), "r"(c1), "h"(multicast)
+        : "memory");
   }
 }
 
-struct bf16 { unsigned short bits; };  // 1 sign, 8 exponent, 7 fraction bits
+struct bf16 {
+  unsigned short bits;
+};  // 1 sign, 8 exponent, 7 fraction bits
 
 // Of each thread of the warp group.
 template <int count, bool increase>
 __device__ __forceinline__ void set_max_registers() {
   if constexpr (increase) {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(count));
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
   } else {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(count));
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
   }
 }
 
