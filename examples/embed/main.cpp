@@ -1,6 +1,5 @@
 // Compiles one program and runs it on pointers of this program's own: on a GPU these are device pointers and a
-// CUstream. Built by scripts/build into build/bin/quern_embed, and by hand against an installed Quern: see
-// tests/package.
+// CUstream. scripts/build makes build/bin/quern_embedding of it; tests/package builds against an installed Quern.
 
 #include <cstdio>
 #include <vector>
