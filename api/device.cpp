@@ -109,6 +109,14 @@ void set_cpu_threads([[maybe_unused]] int threads) {
 #endif
 }
 
+int cpu_threads() {
+#if QUERN_WITH_CPU
+  return runtime::cpu::thread_count();
+#else
+  return 0;
+#endif
+}
+
 std::string_view version() { return QUERN_VERSION; }
 
 }  // namespace quern

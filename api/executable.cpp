@@ -23,6 +23,8 @@ void Executable::prepare(std::span<void* const> arguments, std::span<const std::
   state_->program().prepare(arguments, sizes, stream);
 }
 
+void Executable::forget_constants() const { state_->program().forget_constants(); }
+
 std::size_t Executable::workspace_bytes(std::span<const std::int64_t> sizes) const {
   return state_->program().workspace_bytes(sizes);
 }

@@ -33,11 +33,10 @@ struct Compiled {
 // Schedules as one text, separated by "; ".
 std::string joined(const std::vector<std::string>& schedules);
 
-// The kernels that a program was scheduled as, and how many of them each schedule made: 2 where it splits its kernel.
+// The kernels that a program was scheduled as, and the schedules of the partition's kernels that they come from.
 struct Scheduled {
   pipeline::ScheduledProgram program;
-  std::vector<std::string> schedules;  // of the kernels of the partition
-  std::vector<int> parts;              // of each
+  std::vector<std::string> schedules;
 };
 
 Scheduled schedule_program(const Program& program, const Target& target, const pipeline::ChooseSchedule& choose);

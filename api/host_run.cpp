@@ -1,6 +1,7 @@
 // Running a compiled program on host arrays.
 
 #include <algorithm>
+#include <memory>
 
 #include "api/executable.h"
 #include "api/host.h"
@@ -104,7 +105,14 @@ double median(std::vector<double> samples) {
   return *middle;
 }
 
-// The arguments of one program on one device, and what runs them.
+// A loaded program for one run alone: what it keeps of const arguments goes by their addresses, which a later run's
+// arguments may have.
+std::unique_ptr<runtime::LoadedProgram> load_own(const Executable& executable) {
+  const Executable::State& state = executable.state();
+  return state.device->load(state.compiled.plan, state.compiled.binary);
+}
+
+// The arguments of one program on one device, and what runs programs on them.
 class HostRun {
  public:
   HostRun(const Executable& executable, const Device& device, std::span<const HostArray> inputs, const Sizes& sizes)
@@ -119,10 +127,10 @@ class HostRun {
 
   const api::SymbolValues& symbols() const { return symbols_; }
 
-  std::vector<HostArray> run(const Executable& executable) {
+  std::vector<HostArray> run(runtime::LoadedProgram& program) {
     for (std::size_t i = 0; i < program_.outputs.size(); ++i) start(program_.outputs[i], output(i));
-    const DeviceBuffer workspace(device_, executable.workspace_bytes(symbols_.values()));
-    executable.launch(pointers_, symbols_.values(), nullptr, workspace.data());
+    const DeviceBuffer workspace(device_, program.workspace_bytes(symbols_.values()));
+    program.launch(pointers_, symbols_.values(), nullptr, workspace.data());
     device_.synchronize();
     std::vector<HostArray> outputs;
     outputs.reserve(program_.outputs.size());
@@ -130,11 +138,10 @@ class HostRun {
     return outputs;
   }
 
-  std::vector<double> measure(const Executable& executable, int warmup, int samples) {
-    const DeviceBuffer workspace(device_, executable.workspace_bytes(symbols_.values()));
-    const auto launch = [&](void* stream) {
-      executable.launch(pointers_, symbols_.values(), stream, workspace.data());
-    };
+  std::vector<double> measure(runtime::LoadedProgram& program, int warmup, int samples) {
+    const DeviceBuffer workspace(device_, program.workspace_bytes(symbols_.values()));
+    program.prepare(pointers_, symbols_.values(), nullptr);
+    const auto launch = [&](void* stream) { program.launch(pointers_, symbols_.values(), stream, workspace.data()); };
     return device_.measure(launch, warmup, samples);
   }
 
@@ -163,10 +170,11 @@ std::vector<HostArray> by_another_schedule(const Executable& executable, HostRun
   if (api::checks_everything(executable.program().ir(), run.symbols())) return {};
   const std::optional<std::string> schedule = api::another_schedule(executable.state().compiled);
   if (!schedule) return {};
-  return run.run(compile(executable.program(), {.device = executable.device()->info().id,
-                                                .schedule = *schedule,
-                                                .use_store = false,
-                                                .nvrtc = executable.state().nvrtc}));
+  const Executable other = compile(executable.program(), {.device = executable.device()->info().id,
+                                                          .schedule = *schedule,
+                                                          .use_store = false,
+                                                          .nvrtc = executable.state().nvrtc});
+  return run.run(*load_own(other));
 }
 
 }  // namespace
@@ -177,13 +185,14 @@ RunReport run_host(const Executable& executable, std::span<const HostArray> inpu
   if (!device) fail("{} is compiled for {} without a device", executable.program().name(), executable.target());
   const Sizes all = infer_sizes(executable.program(), inputs, sizes);
   HostRun run(executable, *device, inputs, all);
+  const std::unique_ptr<runtime::LoadedProgram> program = load_own(executable);
   RunReport report;
-  report.outputs = run.run(executable);
+  report.outputs = run.run(*program);
   if (options.check) {
     report.checks = check_outputs(executable.program(), all, inputs, report.outputs, options.seed,
                                   by_another_schedule(executable, run));
   }
-  if (options.samples > 0) report.samples = run.measure(executable, options.warmup, options.samples);
+  if (options.samples > 0) report.samples = run.measure(*program, options.warmup, options.samples);
   report.seconds = median(report.samples);
   report.report = executable.report(all);
   return report;

@@ -81,16 +81,6 @@ std::string text_of(const Variant& variant, const Plan& plan) {
   return text;
 }
 
-// A split kernel's second part is its strategy's own choice.
-std::vector<std::string> origins_of_parts(const Compiled& compiled, const Scheduled& scheduled) {
-  std::vector<std::string> origins;
-  for (std::size_t i = 0; i < scheduled.parts.size(); ++i) {
-    origins.push_back(compiled.origins.at(i));
-    if (scheduled.parts[i] > 1) origins.emplace_back("default");
-  }
-  return origins;
-}
-
 }  // namespace
 
 Report report(const Compiled& compiled, const Sizes& sizes) {
@@ -100,15 +90,15 @@ Report report(const Compiled& compiled, const Sizes& sizes) {
   const ir::Program& program = compiled.program.ir();
   const bool counts = complete(program, sizes);
   const Scheduled scheduled = schedule_program(compiled.program, compiled.target, compiled.schedule);
-  const std::vector<std::string> origins = origins_of_parts(compiled, scheduled);
+  auto origin = compiled.origins.begin();
   double computing = 0;
   for (std::size_t k = 0; k < scheduled.program.kernels.size(); ++k) {
-    const auto& [part, strategy, schedule] = scheduled.program.kernels[k];
+    const auto& [part, strategy, schedule, chosen] = scheduled.program.kernels[k];
     KernelReport kernel{.name = fmt::format("{}_{}", part.name, k),
                         .program = ir::to_string(part),
                         .strategy = std::string(strategy->fields.strategy),
                         .schedule = compiler::to_string(schedule, strategy->fields),
-                        .origin = origins.at(k),
+                        .origin = chosen ? *origin++ : "default",  // what a rewrite adds is under its fallback
                         .axes = roles_of(part, strategy->fields.strategy)};
     // Of the first variant, the one that serves aligned calls.
     for (const pipeline::Resources& resources : compiled.resources) {
@@ -128,7 +118,9 @@ Report report(const Compiled& compiled, const Sizes& sizes) {
   const SymbolValues symbols(program, sizes);
   result.bytes = bytes_read(program, symbols) + bytes_written(program, symbols);
   result.operations = operation_count(program, symbols);
-  result.roofline_seconds = std::max(result.bytes / compiled.target.peak.bandwidth, computing);
+  const double moving = result.bytes / compiled.target.peak.bandwidth;
+  result.roofline_seconds = std::max(moving, computing);
+  result.bound = moving >= computing ? "memory" : "arithmetic";
   return result;
 }
 

@@ -17,7 +17,6 @@ Scheduled schedule_program(const Program& program, const Target& target, const p
       program.ir(), target, [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
         compiler::Schedule schedule = choose(kernel, strategy);
         result.schedules.push_back(compiler::to_string(schedule, strategy.fields));
-        result.parts.push_back(strategy.split(kernel, schedule) ? 2 : 1);
         return schedule;
       });
   return result;
@@ -26,9 +25,9 @@ Scheduled schedule_program(const Program& program, const Target& target, const p
 Scheduled schedule_program(const Program& program, const Target& target, std::string_view text) {
   Scheduled result = schedule_program(program, target, pipeline::choose_text(text));
   const auto given = static_cast<std::size_t>(std::count(text.begin(), text.end(), ';')) + 1;
-  if (!result.parts.empty() && given != result.parts.size()) {
+  if (!result.schedules.empty() && given != result.schedules.size()) {
     fail("schedule '{}' holds {} schedules, {} has {} kernel{}; leave the others out", text, given, program.name(),
-         result.parts.size(), result.parts.size() == 1 ? "" : "s");
+         result.schedules.size(), result.schedules.size() == 1 ? "" : "s");
   }
   return result;
 }

@@ -122,6 +122,7 @@ std::vector<ir::HostTensor> ProblemData::inputs() const {
 
 std::vector<double> measure(runtime::LoadedProgram& program, const ProblemData& data, runtime::Device& device,
                             int warmup, int samples) {
+  for (std::size_t set = 0; set < data.sets(); ++set) program.prepare(data.pointers(set), {}, nullptr);
   std::size_t set = 0;
   return device.measure([&](void* stream) { program.launch(data.pointers(set++), {}, stream, nullptr); }, warmup,
                         samples, nullptr);

@@ -161,11 +161,6 @@ std::string names_of(std::span<const Peer> list) {
   return text;
 }
 
-bool is_memory_bound(const Report& report) {
-  return !report.kernels.empty() &&
-         std::ranges::all_of(report.kernels, [](const KernelReport& kernel) { return kernel.bound == "memory"; });
-}
-
 }  // namespace
 
 WorkloadResult compare(const Executable& executable, std::string_view source, const Sizes& sizes,
@@ -176,8 +171,7 @@ WorkloadResult compare(const Executable& executable, std::string_view source, co
   const Task task{.call = parse_call(source, sizes),
                   .device = device,
                   .bytes = result.report.bytes,
-                  .memory_bound = is_memory_bound(result.report),
-                  .threads = options.threads};
+                  .memory_bound = result.report.bound == "memory"};
   std::vector<PeerCase> cases;
   for (const Peer& peer : against) {
     std::optional<PeerCase> made = peer.make(task);

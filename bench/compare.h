@@ -16,7 +16,6 @@ struct CompareOptions {
   int samples = 30;  // launches of each side that are timed in one run
   int runs = 1;
   std::uint64_t seed = 1;  // of the data and of the elements checked
-  int threads = 0;         // of CPU peers; ours has those of set_cpu_threads
   std::function<bool()> interrupted = [] { return false; };
 };
 

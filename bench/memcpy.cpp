@@ -53,7 +53,7 @@ std::optional<PeerCase> make_memcpy(const Task& task) {
   PeerCase result{.library = "the C library", .variants = {}, .computes = false, .scale = task.bytes / (2.0 * kBytes)};
   const auto buffers = std::make_shared<Buffers>(task.device);
   if (!task.device.info().is_gpu) {
-    result.variants.push_back({"memcpy of 1 GiB", [buffers, threads = cpu_threads(task)](auto, void*) {
+    result.variants.push_back({"memcpy of 1 GiB", [buffers, threads = cpu_threads()](auto, void*) {
                                  copy_on_cpu(buffers->to(), buffers->from(), threads);
                                }});
     return result;

@@ -298,7 +298,7 @@ std::optional<PeerCase> make_onednn(const Task& task) {
   if (!(product && is_f32(product)) && !(convolution && is_f32(convolution))) return std::nullopt;
   const auto dnn = std::make_shared<const OneDnn>();
   const dnnl_version_t& version = *dnn->f.version();
-  set_openmp_threads(version, cpu_threads(task));
+  set_openmp_threads(version, cpu_threads());
   PeerCase result = product ? make_product(dnn, *product) : make_convolution(dnn, *convolution);
   result.library = fmt::format("{}, {}.{}.{}", dnn->library.path(), version.major, version.minor, version.patch);
   return result;

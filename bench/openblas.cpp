@@ -37,7 +37,7 @@ std::optional<PeerCase> make_openblas(const Task& task) {
     if (size < 1 || size > std::numeric_limits<int>::max()) return std::nullopt;
   }
   const auto blas = std::make_shared<OpenBlas>();
-  const auto run = [blas, p = *product, threads = cpu_threads(task)](std::span<void* const> arguments, void*) {
+  const auto run = [blas, p = *product, threads = cpu_threads()](std::span<void* const> arguments, void*) {
     const int m = static_cast<int>(p.m);
     const int n = static_cast<int>(p.n);
     const int k = static_cast<int>(p.k);

@@ -28,9 +28,4 @@ const Peer& find_peer(std::string_view name) {
   fail("unknown peer '{}'; there are: {}", name, known);
 }
 
-int cpu_threads(const Task& task) {
-  const int cores = std::max(1, task.device.info().processors);
-  return task.threads > 0 ? std::min(task.threads, cores) : cores;
-}
-
 }  // namespace quern::bench

@@ -19,7 +19,6 @@ struct Task {
   Device device;
   double bytes = -1;          // that the program reads and writes, each argument once
   bool memory_bound = false;  // every kernel of ours is bound by memory
-  int threads = 0;            // of the CPU; 0: as many as there are cores
 };
 
 // One way in which a peer does it: on pointers in the order of a launch, on memory of the task's device. Throws Error
@@ -54,8 +53,5 @@ std::optional<PeerCase> make_cudnn(const Task& task);
 std::optional<PeerCase> make_onednn(const Task& task);
 std::optional<PeerCase> make_openblas(const Task& task);
 std::optional<PeerCase> make_memcpy(const Task& task);
-
-// The threads that a CPU peer runs on.
-int cpu_threads(const Task& task);
 
 }  // namespace quern::bench

@@ -22,12 +22,6 @@ struct BenchArguments {
   std::uint64_t seed = 1;
 };
 
-// Memory or arithmetic, whatever the first kernel is bound by.
-std::string rate_of(const Report& report, double seconds) {
-  const bool arithmetic = !report.kernels.empty() && report.kernels.front().bound == "arithmetic";
-  return arithmetic ? rate_text(report.operations, seconds, "FLOP/s") : rate_text(report.bytes, seconds, "B/s");
-}
-
 int run_alone(const BenchArguments& arguments, const std::vector<Workload>& all) {
   Table table({"workload", "median", "least", "rate", "roofline", "schedule"});
   Json json = Json::array();
@@ -37,7 +31,7 @@ int run_alone(const BenchArguments& arguments, const std::vector<Workload>& all)
                                    {.warmup = 5, .samples = arguments.samples, .seed = arguments.seed});
     const Report report = executable.report();
     const double least = run.samples.empty() ? 0 : *std::min_element(run.samples.begin(), run.samples.end());
-    table.add({workload.name, time_text(run.seconds), time_text(least), rate_of(report, run.seconds),
+    table.add({workload.name, time_text(run.seconds), time_text(least), rate_text(report, run.seconds),
                fmt::format("{:.0f} %", run.seconds > 0 ? 100 * report.roofline_seconds / run.seconds : 0),
                executable.schedule()});
     json.push_back({{"name", workload.name},
@@ -94,16 +88,15 @@ int run_against(const BenchArguments& arguments, const std::vector<Workload>& al
     if (interrupted()) break;
     progress.show(workload.name);
     const Executable executable = compile(workload.program, options_of(arguments.common, {}));
-    const bench::WorkloadResult result = bench::compare(executable, workload.source, workload.sizes, against,
-                                                        {.samples = arguments.samples,
-                                                         .runs = arguments.runs,
-                                                         .seed = arguments.seed,
-                                                         .threads = arguments.common.threads,
-                                                         .interrupted = [] { return interrupted().load(); }});
+    const bench::WorkloadResult result = bench::compare(
+        executable, workload.source, workload.sizes, against,
+        {.samples = arguments.samples, .runs = arguments.runs, .seed = arguments.seed, .interrupted = [] {
+           return interrupted().load();
+         }});
     if (!result.right) faults += fmt::format("{}: ours: {}\n", workload.name, result.check);
     for (const bench::Comparison& c : result.comparisons) {
       if (c.ratios.empty()) continue;  // interrupted
-      table.add({workload.name, time_text(c.ours), rate_of(result.report, c.ours), c.peer, time_text(c.theirs),
+      table.add({workload.name, time_text(c.ours), rate_text(result.report, c.ours), c.peer, time_text(c.theirs),
                  fmt::format("{:.3f}", c.ratio), range_text(c.ratios), c.variant});
       cases.push_back(to_json(c, workload, executable.schedule()));
       cases.back()["right"] = result.right;

@@ -45,12 +45,9 @@ DemoResult run_one(const Workload& workload, const Options& options, std::uint64
 }
 
 std::vector<std::string> row_of(const DemoResult& r) {
-  const bool arithmetic = !r.report.kernels.empty() && r.report.kernels.front().bound == "arithmetic";
-  const std::string rate =
-      arithmetic ? rate_text(r.report.operations, r.seconds, "FLOP/s") : rate_text(r.report.bytes, r.seconds, "B/s");
   return {r.name,
           time_text(r.seconds),
-          rate,
+          rate_text(r.report, r.seconds),
           r.seconds > 0 ? fmt::format("{:.0f} %", 100 * r.report.roofline_seconds / r.seconds) : "-",
           r.seconds > 0 ? fmt::format("{:.2f}x", r.fallback_seconds / r.seconds) : "-",
           r.passed ? "right" : "WRONG",

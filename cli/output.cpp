@@ -31,6 +31,11 @@ std::string rate_text(double amount, double seconds, std::string_view unit) {
   return seconds > 0 && amount >= 0 ? scaled(amount / seconds, unit) : "-";
 }
 
+std::string rate_text(const Report& report, double seconds) {
+  return report.bound == "arithmetic" ? rate_text(report.operations, seconds, "FLOP/s")
+                                      : rate_text(report.bytes, seconds, "B/s");
+}
+
 std::string bytes_text(double bytes) { return bytes < 0 ? "?" : scaled(bytes, "B"); }
 
 std::string Table::text() const {
@@ -97,6 +102,7 @@ Json to_json(const Report& report) {
   json["bytes"] = report.bytes;
   json["operations"] = report.operations;
   json["roofline_seconds"] = report.roofline_seconds;
+  json["bound"] = report.bound;
   json["compile_seconds"] = report.compile_seconds;
   json["backend_seconds"] = report.backend_seconds;
   json["from_store"] = report.from_store;

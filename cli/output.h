@@ -11,6 +11,7 @@ namespace quern::cli {
 
 std::string time_text(double seconds);                                        // "12.3 us"
 std::string rate_text(double amount, double seconds, std::string_view unit);  // "4235 GB/s", "44.9 TFLOP/s"
+std::string rate_text(const Report& report, double seconds);                  // of what bounds the program
 std::string bytes_text(double bytes);                                         // "1.5 GB"
 
 // Rows of cells under a header, columns as wide as they need to be.

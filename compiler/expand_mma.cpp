@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "compiler/expander.h"
+#include "ir/rewrite.h"
 
 namespace quern::compiler {
 
@@ -24,13 +25,6 @@ Expr find_read(const Expr& e) {
     }
   }
   return found;
-}
-
-Expr replace(const Expr& e, const Expr& from, const Expr& to) {
-  if (e.same(from)) return to;
-  std::vector<Expr> args;
-  for (const Expr& arg : e->args) args.push_back(replace(arg, from, to));
-  return with_children(e, std::move(args), e->fill, e->where);
 }
 
 // Declarations are seen by what follows them, so blocks that declare are joined into one.
@@ -132,7 +126,7 @@ Stmt Expander::expand(const Mma& mma) {
       declare_operand(*operand, group, k_within);
       const bool whole = operand->k_contiguous && group > 1;
       (whole ? of_group : of_step).push_back(load_operand(*operand, whole ? std::optional(k_digit) : std::nullopt));
-      operand->expression = replace(operand->expression, operand->source, operand->held);
+      operand->expression = replace_node(operand->expression, operand->source, operand->held);
     }
     Expr place = 0;
     for (const RegisterDigit& digit : values.registers) place = place + Expr(digit.var) * digit.stride;

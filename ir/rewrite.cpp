@@ -76,6 +76,13 @@ Expr substitute(const Expr& e, const Substitution& replacements) {
   });
 }
 
+Expr replace_node(const Expr& e, const Expr& from, const Expr& to) {
+  if (e.same(from)) return to;
+  std::vector<Expr> args;
+  for (const Expr& arg : e->args) args.push_back(replace_node(arg, from, to));
+  return with_children(e, std::move(args), e->fill, e->where);
+}
+
 Expr replace_tensors(const Expr& e, const TensorMap& replacements) {
   if (replacements.empty()) return e;
   return transform(e, [&](const Expr& node) {

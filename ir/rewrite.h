@@ -24,6 +24,9 @@ using Substitution = std::map<VarRef, Expr>;
 // occur in the replacements.
 Expr substitute(const Expr& e, const Substitution& replacements);
 
+// `to` in the place of the node `from` itself, wherever it stands.
+Expr replace_node(const Expr& e, const Expr& from, const Expr& to);
+
 using TensorMap = std::unordered_map<const Tensor*, TensorRef>;
 // Reads of the mapped tensors become reads of their images, with the same indices.
 Expr replace_tensors(const Expr& e, const TensorMap& replacements);

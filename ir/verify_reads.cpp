@@ -34,6 +34,7 @@ class Checker {
 
   void enter(const Axis& axis, Assumptions& facts) {
     ensure(axes_.emplace(axis.var, axis).second, "an axis is bound once on the way to a node");
+    if (prove(less_equal(axis.hi, axis.lo), facts) == true) empty_.insert(axis.var);
     facts = facts.with(axis);
   }
 
@@ -111,7 +112,10 @@ class Checker {
     } else {
       check(e->args[0], inside, certain);
     }
-    for (const Axis& axis : info.axes) axes_.erase(axis.var);
+    for (const Axis& axis : info.axes) {
+      axes_.erase(axis.var);
+      empty_.erase(axis.var);
+    }
   }
 
   void check_element(const ReduceInfo& info, DType element) const {
@@ -130,6 +134,7 @@ class Checker {
   // --- reads outside ---
 
   void check_read(const Expr& e, const Assumptions& facts, bool certain) {
+    if (!empty_.empty()) return;  // it never happens
     for (std::size_t d = 0; d < e->args.size(); ++d) {
       const Expr index = cast(DType::i64, e->args[d]);
       const Expr& extent = e->tensor->shape[d];
@@ -215,6 +220,7 @@ class Checker {
   const Definition& definition_;
   Names& names_;
   std::map<VarRef, Axis> axes_;  // in scope
+  std::set<VarRef> empty_;       // those among them that run over nothing for certain
 };
 
 }  // namespace

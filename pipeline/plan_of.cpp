@@ -1,6 +1,7 @@
 #include "pipeline/plan_of.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/target.h"
@@ -99,6 +100,23 @@ TensorMapParameter tensor_map(const TensorMapParam& map, PlanPointer base, const
   return result;
 }
 
+// The results of kernels that read const arguments (or other such results) alone and leave nothing but workspace.
+std::set<const Tensor*> kept_over_calls(const Program& program, std::span<const Program> kernels) {
+  std::set<const Tensor*> kept;
+  for (const TensorRef& input : program.inputs) {
+    if (input->constant) kept.insert(input.get());
+  }
+  for (const Program& kernel : kernels) {
+    const bool constant =
+        std::ranges::all_of(kernel.inputs, [&](const TensorRef& input) { return kept.contains(input.get()); });
+    const bool visible =
+        std::ranges::any_of(kernel.outputs, [&](const Output& output) { return is_output(program, *output.tensor); });
+    if (!constant || visible) continue;
+    for (const Output& output : kernel.outputs) kept.insert(output.tensor.get());
+  }
+  return kept;
+}
+
 }  // namespace
 
 PlanExpr plan_expr(const Expr& e, const Program& program) {
@@ -161,8 +179,11 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
       if (argument >= 0) variant.guards.emplace_back(AlignmentGuard{argument, fact.bytes});
     }
   }
+  // What const arguments alone decide is computed once and kept.
+  const std::set<const Tensor*> kept = kept_over_calls(program, programs);
   for (const TensorRef& tensor : workspace) {
-    variant.workspace.push_back({plan_expr(element_count(*tensor) * byte_size(tensor->dtype), program), false});
+    variant.workspace.push_back(
+        {plan_expr(element_count(*tensor) * byte_size(tensor->dtype), program), kept.contains(tensor.get())});
   }
   const auto pointer = [&](const Tensor& tensor) {
     PlanPointer result;
@@ -195,7 +216,7 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
       ensure(which < own.size(), "a tensor map is of a parameter");
       launch.parameters.emplace_back(tensor_map(map, pointer(*own[which]), program));
     }
-    variant.steps.push_back({launch, false});
+    variant.steps.push_back({launch, kept.contains(programs[k].outputs[0].tensor.get())});
   }
   return variant;
 }

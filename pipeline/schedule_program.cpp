@@ -26,26 +26,31 @@ void require_legal(const ir::Program& kernel, const Strategy& strategy, const Sc
   }
 }
 
-// The kernel, or the two kernels that its schedule makes of it.
+// The fallback of a kernel that a rewrite made, which is rewritten no further.
+ScheduledKernel plain(const ir::Program& program, const Target& target) {
+  const Strategy& strategy = compiler::strategy_for(program);
+  Schedule schedule = strategy.fallback(program, target);
+  while (const auto again = strategy.rewrite(program, schedule)) schedule = again->schedule;
+  return {program, &strategy, schedule, false};
+}
+
+// The kernel, or the kernels that its schedule makes of it.
 void add(ScheduledProgram& result, ScheduledKernel kernel, const Target& target) {
   require_legal(kernel.program, *kernel.strategy, kernel.schedule, target);
-  const auto split = kernel.strategy->split(kernel.program, kernel.schedule);
-  if (!split) {
+  const auto rewritten = kernel.strategy->rewrite(kernel.program, kernel.schedule);
+  if (!rewritten) {
     result.kernels.push_back(std::move(kernel));
     return;
   }
-  const compiler::Partition parts = compiler::partition(*split);
-  ensure(parts.kernels.size() == 2, "a split kernel has two parts");
+  const compiler::Partition& parts = rewritten->parts;
   result.workspace.insert(result.workspace.end(), parts.workspace.begin(), parts.workspace.end());
-  // The part keeps the schedule; a split of 1 is its own end.
-  Schedule whole = kernel.schedule;
-  const std::string_view field = whole.strategy == "contraction" ? "split_k" : "split";
-  compiler::set(whole, kernel.strategy->fields, field, 1);
-  result.kernels.push_back({parts.kernels[0], kernel.strategy, whole});
-  const Strategy& second = compiler::strategy_for(parts.kernels[1]);
-  Schedule joined = second.fallback(parts.kernels[1], target);
-  if (second.split(parts.kernels[1], joined)) compiler::set(joined, second.fields, "split", 1);
-  result.kernels.push_back({parts.kernels[1], &second, joined});
+  for (std::size_t i = 0; i < parts.kernels.size(); ++i) {
+    if (i == rewritten->main) {
+      add(result, {parts.kernels[i], kernel.strategy, rewritten->schedule, kernel.chosen}, target);
+    } else {
+      add(result, plain(parts.kernels[i], target), target);
+    }
+  }
 }
 
 std::vector<std::string_view> split_text(std::string_view text) {

@@ -20,6 +20,7 @@ struct ScheduledKernel {
   ir::Program program;  // its part of the tensor program
   const compiler::Strategy* strategy;
   compiler::Schedule schedule;
+  bool chosen = true;  // false: made by a rewrite, under its strategy's fallback
 };
 
 // A whole tensor program as kernels, in the order of launching.
@@ -29,8 +30,8 @@ struct ScheduledProgram {
   std::vector<ir::TensorRef> workspace;  // what passes between them
 };
 
-// The schedule of one kernel of the partition; called once for each, in order. A schedule may split its kernel in two;
-// the second part then takes its strategy's fallback and is not asked for.
+// The schedule of one kernel of the partition; called once for each, in order. A schedule may make several kernels of
+// its one (Strategy::rewrite); the others then take their strategies' fallbacks and are not asked for.
 using ChooseSchedule = std::function<compiler::Schedule(const ir::Program& kernel, const compiler::Strategy& strategy)>;
 
 // The strategy's fallback for every kernel.
@@ -39,10 +40,10 @@ ChooseSchedule choose_fallback(const Target& target);
 // value does not fit.
 ChooseSchedule choose_text(std::string_view text);
 
-// Verifies, lifts reductions, partitions, chooses and splits. Throws Error for an illegal schedule, with the reason.
+// Verifies, lifts reductions, partitions, chooses and rewrites. Throws Error for an illegal schedule, with the reason.
 ScheduledProgram schedule_program(const ir::Program& program, const Target& target, const ChooseSchedule& choose);
 
-// The kernels that a choice is made for, before any is split: what a tuner tunes one by one.
+// The kernels that a choice is made for, before any is rewritten: what a tuner tunes one by one.
 std::vector<ir::Program> kernels_of(const ir::Program& program);
 
 // The schedules of all kernels, separated by "; ".

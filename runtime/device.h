@@ -56,6 +56,9 @@ class LoadedProgram {
   // launch with the same arguments may be captured into a graph. Waits for the work it starts.
   virtual void prepare(std::span<void* const> arguments, std::span<const std::int64_t> symbols, void* stream) = 0;
 
+  // Drops what `once` steps computed: before the memory of const arguments gets other contents. Not while a call runs.
+  virtual void forget_constants() = 0;
+
   // Runs the program on `stream` (a CUstream; ignored on the CPU, which returns when it is done). `workspace` holds
   // workspace_bytes(symbols) bytes aligned to kWorkspaceAlignment and stays in use until the stream has passed this
   // call; null: it is taken and given back in stream order. Throws Error for null, misaligned or overlapping pointers

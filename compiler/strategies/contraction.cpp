@@ -1,6 +1,8 @@
 #include "compiler/strategies/contraction.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "base/error.h"
 #include "compiler/strategies/table.h"
@@ -15,7 +17,8 @@ const FieldList kContractionFields{"contraction",
                                     {.name = "stages", .fallback = {2}},
                                     {.name = "copy", .words = {"register", "async"}, .fallback = {0}},
                                     {.name = "split_k", .fallback = {1}},
-                                    {.name = "raster", .fallback = {8}}}};
+                                    {.name = "raster", .fallback = {8}},
+                                    {.name = "pack", .words = {"task", "once"}, .fallback = {0}}}};
 
 namespace {
 
@@ -27,8 +30,8 @@ std::int64_t static_extent(const Expr& extent, std::int64_t unknown) {
 }
 
 Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t tm, std::int64_t tn, std::int64_t stages,
-              bool async, std::int64_t split, std::int64_t raster) {
-  return {"contraction", {bm, bn, bk, tm, tn, stages, async ? 1 : 0, split, raster}};
+              bool async, std::int64_t split, std::int64_t raster, bool pack_once = false) {
+  return {"contraction", {bm, bn, bk, tm, tn, stages, async ? 1 : 0, split, raster, pack_once ? 1 : 0}};
 }
 
 std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -65,15 +68,40 @@ Resources resources_of(const ContractionProblem& problem, const Schedule& s) {
                       bn, name(problem.b.dtype()), b)};
 }
 
-Schedule fallback_cpu(const ContractionProblem& problem, const Target& target) {
-  const std::int64_t lanes = target.cpu.vector_bytes / 4;
+// What a CPU block costs in vector operations: the product, and packing, which an element of an operand pays once per
+// block. A stored panel is read as it is.
+constexpr double kPackCost = 6;
+
+// The block whose tasks end first, on all cores.
+std::pair<std::int64_t, std::int64_t> best_cpu_block(const ContractionProblem& problem, const Target& target,
+                                                     std::int64_t tm, std::int64_t tn, bool in_panels) {
   const std::int64_t m = static_extent(problem.m, 1024), n = static_extent(problem.n, 1024),
-                     k = static_extent(problem.k, 1024);
+                     batch = static_extent(problem.batch, 1);
+  std::pair<std::int64_t, std::int64_t> best;
+  double least = std::numeric_limits<double>::infinity();
+  for (const std::int64_t rows : {12, 8, 6, 4, 3, 2, 1}) {
+    for (const std::int64_t columns : {16, 8, 4, 2, 1}) {
+      const std::int64_t bm = std::min(rows * tm, round_up(m, tm)), bn = std::min(columns * tn, round_up(n, tn));
+      const std::int64_t tasks = batch * ((m + bm - 1) / bm) * ((n + bn - 1) / bn);
+      const std::int64_t rounds = (tasks + target.cpu.cores - 1) / std::max(target.cpu.cores, 1);
+      const double packed = static_cast<double>(in_panels ? bm : bm + bn);
+      const double cost =
+          static_cast<double>(rounds) * (static_cast<double>(bm) * static_cast<double>(bn) + kPackCost * packed);
+      if (cost >= least) continue;
+      least = cost;
+      best = {bm, bn};
+    }
+  }
+  return best;
+}
+
+Schedule fallback_cpu(const Program& program, const ContractionProblem& problem, const Target& target) {
+  const std::int64_t lanes = target.cpu.vector_bytes / 4;
   const std::int64_t tm = target.cpu.vector_registers >= 32 ? 14 : 6, tn = 2 * lanes;
-  const std::int64_t bk = std::min<std::int64_t>(256, std::max<std::int64_t>(k, 1));
-  const std::int64_t bm = tm * std::clamp<std::int64_t>((m + tm - 1) / tm, 1, 12);
-  const std::int64_t bn = std::min<std::int64_t>(round_up(n, tn), 16 * tn);
-  return make(bm, bn, bk, tm, tn, 1, false, 1, 0);
+  const std::int64_t bk = std::min<std::int64_t>(256, static_extent(problem.k, 1024));
+  const bool once = can_pack_once(program, problem.contraction);
+  const auto [bm, bn] = best_cpu_block(problem, target, tm, tn, once);
+  return make(bm, bn, bk, tm, tn, 1, false, 1, 0, once);
 }
 
 Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
@@ -104,17 +132,18 @@ Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
 
 Schedule fallback(const Program& program, const Target& target) {
   const ContractionProblem problem = analyze_operands(program, program.facts);
-  return target.is_gpu() ? fallback_gpu(problem, target) : fallback_cpu(problem, target);
+  return target.is_gpu() ? fallback_gpu(problem, target) : fallback_cpu(program, problem, target);
 }
 
 std::vector<Schedule> candidates(const Program& program, const Target& target) {
   const ContractionProblem problem = analyze_operands(program, program.facts);
-  std::vector<Schedule> all{target.is_gpu() ? fallback_gpu(problem, target) : fallback_cpu(problem, target)};
+  std::vector<Schedule> all{target.is_gpu() ? fallback_gpu(problem, target) : fallback_cpu(program, problem, target)};
   const auto add = [&](const Schedule& schedule) {
     if (std::find(all.begin(), all.end(), schedule) == all.end()) all.push_back(schedule);
   };
   if (!target.is_gpu()) {
     const std::int64_t lanes = target.cpu.vector_bytes / 4;
+    const bool once = can_pack_once(program, problem.contraction);
     const std::int64_t m = static_extent(problem.m, 1024), n = static_extent(problem.n, 1024),
                        k = static_extent(problem.k, 1024);
     struct Tile {
@@ -126,7 +155,7 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
         for (const std::int64_t nc : {64, 128, 256, 512, 1024}) {
           for (const std::int64_t kc : {128, 256, 384, 512}) {
             add(make(std::min(tile.tm * mc, round_up(m, tile.tm)), std::min(round_up(nc, tn), round_up(n, tn)),
-                     std::min(kc, std::max<std::int64_t>(k, 1)), tile.tm, tn, 1, false, 1, 0));
+                     std::min(kc, std::max<std::int64_t>(k, 1)), tile.tm, tn, 1, false, 1, 0, once));
           }
         }
       }
@@ -169,6 +198,17 @@ Verdict check_split(const ContractionProblem& problem, const Schedule& schedule)
   return {};
 }
 
+Verdict check_pack(const Program& program, const ContractionProblem& problem, const Schedule& s, const Target& target) {
+  if (get(s, kFields, "pack") == 0) return {};
+  if (target.is_gpu()) return {"pack=once is for CPUs: on GPUs each block stages its operands"};
+  if (can_pack_once(program, problem.contraction)) return {};
+  std::string sources;
+  for (const TensorRef& tensor : tensors_read(problem.contraction.b)) {
+    sources += fmt::format("{}{}", sources.empty() ? "" : ", ", tensor->name);
+  }
+  return {fmt::format("pack=once takes a second operand of const inputs alone, not of {}", sources)};
+}
+
 Verdict check_cpu(const Schedule& s, const Target& target) {
   const std::int64_t lanes = target.cpu.vector_bytes / 4;
   const std::int64_t tm = get(s, kFields, "thread", 0), tn = get(s, kFields, "thread", 1);
@@ -185,13 +225,14 @@ Verdict check_cpu(const Schedule& s, const Target& target) {
     return {fmt::format("block={}x{} is not a multiple of thread={}x{}", get(s, kFields, "block", 0),
                         get(s, kFields, "block", 1), tm, tn)};
   }
-  if (get(s, kFields, "stages") != 1 || get(s, kFields, "copy") != 0) return {"stages and copy=async are for GPUs"};
+  if (get(s, kFields, "copy") != 0) return {"copy=async is for GPUs"};
   return {};
 }
 
 Verdict check(const Program& program, const Schedule& s, const Target& target) {
   const ContractionProblem problem = analyze_operands(program, program.facts);
   if (Verdict split = check_split(problem, s); !split) return split;
+  if (Verdict pack = check_pack(program, problem, s, target); !pack) return pack;
   if (!target.is_gpu()) return check_cpu(s, target);
   const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1),
                      bk = get(s, kFields, "block", 2);
@@ -235,9 +276,8 @@ Verdict check(const Program& program, const Schedule& s, const Target& target) {
 }
 
 // k in parts: the first reduced axis becomes a batch axis of partial sums, which a second kernel adds up.
-std::optional<Program> split(const Program& program, const Schedule& schedule) {
+Rewrite split_k(const Program& program, const Schedule& schedule) {
   const std::int64_t parts = get(schedule, kFields, "split_k");
-  if (parts <= 1) return std::nullopt;
   const Contraction contraction = *analyze_contraction(program);
   const Definition& whole = *contraction.product;
   const ReduceInfo& info = *whole.value->reduce;
@@ -261,7 +301,19 @@ std::optional<Program> split(const Program& program, const Schedule& schedule) {
                                [&](const Definition& d) { return d.tensor == whole.tensor; });
   *at = total;
   result.definitions.insert(at, partial);
-  return result;
+  Schedule rest = schedule;
+  set(rest, kFields, "split_k", 1);
+  return {partition(result), 0, std::move(rest)};
+}
+
+std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule) {
+  if (get(schedule, kFields, "pack") != 0) {
+    Schedule rest = schedule;
+    set(rest, kFields, "pack", 0);
+    return Rewrite{pack_once(program, get(schedule, kFields, "thread", 1)), 1, std::move(rest)};
+  }
+  if (get(schedule, kFields, "split_k") > 1) return split_k(program, schedule);
+  return std::nullopt;
 }
 
 Kernel emit(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts) {
@@ -346,6 +398,6 @@ void store_results(const Program& program, const Contraction& contraction, Emitt
   }
 }
 
-const Strategy kContraction{kContractionFields, matches, fallback, candidates, check, split, emit};
+const Strategy kContraction{kContractionFields, matches, fallback, candidates, check, rewrite, emit};
 
 }  // namespace quern::compiler

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "compiler/analysis.h"
+#include "compiler/partition.h"
 #include "compiler/schedule.h"
 #include "compiler/strategies/emitter.h"
 #include "compiler/strategies/space.h"
@@ -14,7 +15,8 @@ namespace quern::compiler {
 
 // block: elements of m, n and k that a block holds at a time; thread: of m and n in one thread's (on the CPU one
 // register tile's) accumulators; stages of shared memory; copy: through registers or asynchronously; split_k: parts of
-// k that become a batch of their own, joined by a second kernel; raster: tiles of m that are walked together, for L2.
+// k that become a batch of their own, joined by a second kernel; raster: tiles of m that are walked together, for L2;
+// pack: where the second operand is packed for the CPU, in each task or once for all calls.
 extern const FieldList kContractionFields;
 
 // An operand's tile: what is staged, and how it becomes a factor.
@@ -42,6 +44,11 @@ ir::Substitution place_axes(const Contraction& contraction, const ir::Expr& batc
 // Emits the epilogue: stores of the product and of what follows it, at the scope's axes.
 void store_results(const ir::Program& program, const Contraction& contraction, Emitter::Scope& scope,
                    const ir::Substitution& axes);
+
+// pack=once (contraction_pack.cpp): whether the second operand depends on const inputs alone, and the two kernels, of
+// which the second is the contraction on panels of `width` columns.
+bool can_pack_once(const ir::Program& program, const Contraction& contraction);
+Partition pack_once(const ir::Program& program, std::int64_t width);
 
 ir::Kernel emit_contraction_gpu(const ir::Program& program, const Schedule& schedule, const Target& target,
                                 std::span<const ir::Fact> facts);

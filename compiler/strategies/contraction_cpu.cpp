@@ -1,7 +1,8 @@
 // The contraction on a CPU: a task computes a block of m x n. For each part of k it packs the operands' blocks into its
 // scratch (a: row by row; b: panels as wide as a register tile), zeros beyond the edges, and walks the register tiles:
 // an outer product per k of a column of broadcasts and two or so vectors (Goto and van de Geijn, Anatomy of
-// high-performance matrix multiplication, 2008). Between parts of k the accumulators rest in scratch.
+// high-performance matrix multiplication, 2008). Between parts of k the accumulators rest in scratch. A second operand
+// that lies in panels already (contraction_pack.cpp) is read where it is.
 
 #include <algorithm>
 
@@ -41,6 +42,10 @@ class Writer {
     const VarRef id = make_var("block");
     kernel_.block = {id};
     batch_ = make_var("batch"), m0_ = make_var("m0"), n0_ = make_var("n0"), k0_ = make_var("k0");
+    known_ = known_.with(Axis{batch_, 0, problem_.batch})
+                 .with(Axis{n0_, 0, simplify(tiles_n * nc_, known_)}, nc_)
+                 .with(Axis{k0_, 0, max(problem_.k, 1)}, kc_);
+    in_panels_ = static_cast<bool>(panel_read(make_var("jb"), make_var("k"), make_var("j")));
     declare_scratch();
     const auto extent = as_integer(problem_.k);
     one_part_ = extent && *extent <= kc_;
@@ -49,7 +54,7 @@ class Writer {
     std::vector<Stmt> part;
     if (depth_->kind == ExprKind::variable) part.push_back(let(depth, min(problem_.k - k0_, kc_)));
     part.push_back(pack(problem_.a, true));
-    part.push_back(pack(problem_.b, false));
+    if (!in_panels_) part.push_back(pack(problem_.b, false));
     part.push_back(tiles_of_block());
     std::vector<Stmt> body{let(batch_, div(Expr(id), tiles)), let(m0_, div(mod(Expr(id), tiles), tiles_n) * mc_),
                            let(n0_, mod(Expr(id), tiles_n) * nc_)};
@@ -78,12 +83,34 @@ class Writer {
     const DType dtype = accumulator();
     const std::int64_t pad = kPitchBytes / byte_size(dtype);
     a_ = scratch("a_s", dtype, padded(std::vector<std::int64_t>{mc_, kc_}, pad));
-    // Panels lie a row further apart than they are long: in step they would share the sets of the first-level cache.
-    const Digit panel{nc_ / nr_, Place::address, kc_ * nr_ + pad};
-    b_ = scratch("b_s", dtype, Layout{{{panel}, {{kc_, Place::address, nr_}}, {{nr_, Place::address, 1}}}, {}});
     c_ = scratch("c_s", dtype, row_major(std::vector<std::int64_t>{mc_, nc_}));
     const std::int64_t lanes = kernel_.lanes;
     acc_layout_ = {{{{mr_, Place::reg, nr_ / lanes}}, {{lanes, Place::lane, 1}, {nr_ / lanes, Place::reg, 1}}}, {}};
+    if (in_panels_) return;
+    // Panels lie a row further apart than they are long: in step they would share the sets of the first-level cache.
+    const Digit panel{nc_ / nr_, Place::address, kc_ * nr_ + pad};
+    b_ = scratch("b_s", dtype, Layout{{{panel}, {{kc_, Place::address, nr_}}, {{nr_, Place::address, 1}}}, {}});
+  }
+
+  // The second operand at panel `jb` of the block, row k of the part and column j of the panel, where memory holds just
+  // that: neighbouring columns side by side, from an aligned place on. Else nothing.
+  Expr panel_read(const VarRef& jb, const VarRef& k, const VarRef& j) const {
+    const Operand& b = problem_.b;
+    if (!b.plain || !b.factor.same(b.source) || b.source->fill || b.source->args.empty()) return {};
+    const Tensor& tensor = *b.source->tensor;
+    if (!tensor.strides.empty() || !is_integer(tensor.shape.back(), nr_)) return {};
+    // Flat coordinates first: taken apart and put together again they stay what they are.
+    const VarRef column = make_var("column"), row = make_var("row");
+    const Assumptions flat = known_.with(Axis{column, 0, problem_.n}).with(Axis{row, 0, problem_.k});
+    const Assumptions known = known_.with(Axis{jb, 0, nc_ / nr_}).with(Axis{j, 0, nr_}).with(Axis{k, 0, kc_});
+    const Substitution block{{column, Expr(n0_) + Expr(jb) * nr_ + j}, {row, Expr(k0_) + k}};
+    const Expr placed = substitute(b.source, place_axes(problem_.contraction, batch_, {}, Expr(column), Expr(row)));
+    std::vector<Expr> index;
+    for (const Expr& arg : placed->args) index.push_back(simplify(substitute(simplify(arg, flat), block), known));
+    const bool columns_last = is_variable(index.back(), j) &&
+                              std::none_of(index.begin(), index.end() - 1, [&](const Expr& e) { return uses(e, j); });
+    if (!columns_last) return {};
+    return read(emitter_.param(tensor), std::move(index));
   }
 
   // One operand's block, a row of vectors at a time; memory's own direction goes along the lanes.
@@ -105,7 +132,7 @@ class Writer {
     const Expr where = both(less(own, own_extent), less(k, problem_.k));
     const Expr zero = constant(operand.dtype(), std::int64_t{0});
     const Expr source = scope.lower_guarded(operand.source, where, zero);
-    const Expr value = cast(accumulator(), replace(operand.factor, operand.source, source));
+    const Expr value = cast(accumulator(), replace_node(operand.factor, operand.source, source));
     const BufferRef& to = is_a ? a_ : b_;
     std::vector<Expr> index;
     if (is_a) {
@@ -120,13 +147,6 @@ class Writer {
         .axes = {{i, 0, lanes}}, .distribution = row, .where = less(Expr(inner) + i, limit), .body = scope.finish()});
     return make_stmt(For{outer, 0, along_k ? own_used : depth_, 1, ForKind::rolled,
                          make_stmt(For{inner, 0, limit, lanes, ForKind::rolled, std::move(map)})});
-  }
-
-  static Expr replace(const Expr& e, const Expr& from, const Expr& to) {
-    if (e.same(from)) return to;
-    std::vector<Expr> args;
-    for (const Expr& arg : e->args) args.push_back(replace(arg, from, to));
-    return with_children(e, std::move(args), e->fill, e->where);
   }
 
   Stmt tiles_of_block() {
@@ -153,13 +173,14 @@ class Writer {
         one_part_ ? over_tile(clear, {}) : make_stmt(If{first, over_tile(clear, {}), over_tile(resume, {})});
     const Stmt end =
         one_part_ ? over_tile(finish, inside) : make_stmt(If{last, over_tile(finish, inside), over_tile(keep, {})});
-    const Stmt product = make_stmt(Mma{.kind = MmaKind::simt,
-                                       .i = i,
-                                       .j = j,
-                                       .k = k,
-                                       .acc = acc,
-                                       .a = read(a_, {Expr(ib) * mr_ + i.var, Expr(k.var)}),
-                                       .b = read(b_, {Expr(jb), Expr(k.var), Expr(j.var)})});
+    const Stmt product =
+        make_stmt(Mma{.kind = MmaKind::simt,
+                      .i = i,
+                      .j = j,
+                      .k = k,
+                      .acc = acc,
+                      .a = read(a_, {Expr(ib) * mr_ + i.var, Expr(k.var)}),
+                      .b = in_panels_ ? panel_read(jb, k.var, j.var) : read(b_, {Expr(jb), Expr(k.var), Expr(j.var)})});
     const Stmt tile = block({make_stmt(Alloc{acc}), start, product, end});
     return make_stmt(For{jb, 0, columns, 1, ForKind::rolled, make_stmt(For{ib, 0, rows, 1, ForKind::rolled, tile})});
   }
@@ -173,6 +194,7 @@ class Writer {
   VarRef batch_, m0_, n0_, k0_;
   Expr depth_;
   bool one_part_ = false;
+  bool in_panels_ = false;
   BufferRef a_, b_, c_;
   Layout acc_layout_;
 };

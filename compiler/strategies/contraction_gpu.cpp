@@ -254,7 +254,7 @@ class Writer {
     const Axis i{make_var("i"), 0, bm_}, j{make_var("j"), 0, bn_}, k{make_var("k"), 0, bk_};
     const auto factor = [&](const Staged& staged, const VarRef& own) {
       const Expr held = read(staged.shared, shared_index(staged, stage, Expr(own), Expr(k.var)));
-      return replace(staged.operand->factor, staged.operand->source, held);
+      return replace_node(staged.operand->factor, staged.operand->source, held);
     };
     const DType dtype = acc_->dtype;
     return make_stmt(Mma{.kind = MmaKind::simt,
@@ -264,13 +264,6 @@ class Writer {
                          .acc = acc_,
                          .a = cast(dtype, factor(a_, i.var)),
                          .b = cast(dtype, factor(b_, j.var))});
-  }
-
-  static Expr replace(const Expr& e, const Expr& from, const Expr& to) {
-    if (e.same(from)) return to;
-    std::vector<Expr> args;
-    for (const Expr& arg : e->args) args.push_back(replace(arg, from, to));
-    return with_children(e, std::move(args), e->fill, e->where);
   }
 
   static Stmt intrinsic(IntrinsicId id, std::vector<Expr> args = {}) {

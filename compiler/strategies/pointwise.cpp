@@ -285,10 +285,10 @@ Kernel emit(const Program& program, const Schedule& schedule, const Target& targ
   return kernel;
 }
 
-std::optional<Program> split(const Program&, const Schedule&) { return std::nullopt; }
+std::optional<Rewrite> rewrite(const Program&, const Schedule&) { return std::nullopt; }
 
 }  // namespace
 
-const Strategy kPointwise{kFields, matches, fallback, candidates, check, split, emit};
+const Strategy kPointwise{kFields, matches, fallback, candidates, check, rewrite, emit};
 
 }  // namespace quern::compiler

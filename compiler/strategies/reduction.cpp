@@ -242,7 +242,7 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   return {};
 }
 
-std::optional<Program> split(const Program& program, const Schedule& schedule) {
+std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule) {
   const std::int64_t parts = get(schedule, kFields, "split");
   if (parts <= 1) return std::nullopt;
   const Iteration space = analyze(program, program.facts);
@@ -276,19 +276,16 @@ std::optional<Program> split(const Program& program, const Schedule& schedule) {
   Contract contract = info.contract;
   contract.accumulator.reset();
   const Expr total = reduce(info.reducer, {{s2, 0, parts}}, {read(partial.tensor, index)}, {}, contract);
+  if (total->dtype != whole.tensor->dtype) return std::nullopt;
+  joined_parts.value = total;
   Program result = program;
-  if (total->dtype == whole.tensor->dtype) {
-    joined_parts.value = total;
-    std::replace_if(
-        result.definitions.begin(), result.definitions.end(),
-        [&](const Definition& d) { return d.tensor == whole.tensor; }, joined_parts);
-  } else {
-    return std::nullopt;
-  }
   const auto at = std::find_if(result.definitions.begin(), result.definitions.end(),
                                [&](const Definition& d) { return d.tensor == whole.tensor; });
+  *at = joined_parts;
   result.definitions.insert(at, partial);
-  return result;
+  Schedule rest = schedule;
+  set(rest, kFields, "split", 1);
+  return Rewrite{partition(result), 0, std::move(rest)};
 }
 
 // The writer of one kernel.
@@ -598,6 +595,6 @@ Kernel emit(const Program& program, const Schedule& schedule, const Target& targ
 
 }  // namespace
 
-const Strategy kReduction{kFields, matches, fallback, candidates, check, split, emit};
+const Strategy kReduction{kFields, matches, fallback, candidates, check, rewrite, emit};
 
 }  // namespace quern::compiler

@@ -8,11 +8,20 @@
 #include <vector>
 
 #include "base/target.h"
+#include "compiler/partition.h"
 #include "compiler/schedule.h"
 #include "ir/kernel.h"
 #include "ir/tensor.h"
 
 namespace quern::compiler {
+
+// A kernel as the several that its schedule asks for: a reduction in parts, whose results a second kernel joins, or a
+// const operand repacked ahead. One of them, `main`, goes on with `schedule`; the others take their fallbacks.
+struct Rewrite {
+  Partition parts;
+  std::size_t main = 0;
+  Schedule schedule;  // the one given, without what is done by the rewrite
+};
 
 struct Strategy {
   const FieldList& fields;
@@ -24,9 +33,9 @@ struct Strategy {
   std::vector<Schedule> (*candidates)(const ir::Program& kernel, const Target& target);
   // Legal, or why not, with the numbers. What is called legal compiles.
   Verdict (*check)(const ir::Program& kernel, const Schedule& schedule, const Target& target);
-  // The kernel split in two by its schedule (a reduction in parts, whose results a second kernel joins), or nothing.
-  // The parts are scheduled anew: the first with this schedule without its split, the second by its fallback.
-  std::optional<ir::Program> (*split)(const ir::Program& kernel, const Schedule& schedule);
+  // The kernel rewritten, where the schedule asks for it. What comes out computes the same (rewriting is tensor program
+  // to tensor program).
+  std::optional<Rewrite> (*rewrite)(const ir::Program& kernel, const Schedule& schedule);
   // Tile form, for calls in which `facts` hold.
   ir::Kernel (*emit)(const ir::Program& kernel, const Schedule& schedule, const Target& target,
                      std::span<const ir::Fact> facts);

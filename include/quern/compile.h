@@ -74,6 +74,7 @@ struct Report {
   double bytes = -1;  // read and written by the whole program: its arguments, each once
   double operations = -1;
   double roofline_seconds = -1;  // of the whole program, its arguments moved once
+  std::string bound;             // the program as a whole: "memory" or "arithmetic"
   double compile_seconds = 0;    // in Quern itself
   double backend_seconds = 0;    // in NVRTC or LLVM
   bool from_store = false;       // the binary was there already
@@ -95,6 +96,10 @@ class QUERN_API Executable {
   // into a graph. Waits for the work it starts.
   void prepare(std::span<void* const> arguments, std::span<const std::int64_t> sizes = {},
                void* stream = nullptr) const;
+
+  // Results computed from `const` inputs (repacked weights) are kept by pointer and sizes. Forgets them: call it before
+  // the memory of such an input gets other contents, or is freed and may come back as another's. Not while a call runs.
+  void forget_constants() const;
 
   // Bytes of scratch memory that a launch at these sizes takes.
   std::size_t workspace_bytes(std::span<const std::int64_t> sizes = {}) const;

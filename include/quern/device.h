@@ -104,5 +104,8 @@ class QUERN_API DeviceBuffer {
 
 // The most threads that kernels on the CPU use, process-wide; 0: as many as there are cores.
 QUERN_API void set_cpu_threads(int threads);
+// That number: as set, else QUERN_THREADS, else the cores that this process may use. 0: this build runs nothing on the
+// CPU.
+QUERN_API int cpu_threads();
 
 }  // namespace quern

@@ -1,15 +1,14 @@
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cstring>
-#include <mutex>
-#include <utility>
+#include <memory>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fast_division.h"
 #include "runtime/check_call.h"
+#include "runtime/constants.h"
 #include "runtime/cpu/load.h"
 #include "runtime/cpu/object.h"
 #include "runtime/cpu/threads.h"
@@ -83,15 +82,10 @@ void run_launch(const Launch& launch, CpuKernelFunction function, const CallMemo
   run_blocks(function, arguments, blocks, static_cast<std::size_t>(std::max<std::int64_t>(scratch, 0)));
 }
 
-// What the `once` steps of a variant computed for one set of const arguments and sizes. Entries are only ever added, so
-// readers need no lock.
-struct Prepared {
-  const Variant* variant;
-  std::vector<const void*> arguments;  // the const ones
-  std::vector<std::int64_t> symbols;
-  ThreadMemory memory;
+// Memory of a variant's persistent slots.
+struct PersistentMemory {
+  std::unique_ptr<ThreadMemory> owner = std::make_unique<ThreadMemory>();
   std::byte* data = nullptr;
-  const Prepared* next = nullptr;
 };
 
 class CpuProgram final : public LoadedProgram {
@@ -105,10 +99,6 @@ class CpuProgram final : public LoadedProgram {
         functions.push_back(launch ? object_.function(launch->kernel) : nullptr);
       }
     }
-  }
-
-  ~CpuProgram() override {
-    for (const Prepared* entry = prepared_.load(); entry != nullptr;) delete std::exchange(entry, entry->next);
   }
 
   std::size_t workspace_bytes(std::span<const std::int64_t> symbols) const override {
@@ -129,6 +119,8 @@ class CpuProgram final : public LoadedProgram {
     const PlanContext context{symbols, limits};
     persistent(choose(arguments, context), arguments, context);
   }
+
+  void forget_constants() override { constants_.drop(); }
 
   void launch(std::span<void* const> arguments, std::span<const std::int64_t> symbols, void*,
               void* workspace) override {
@@ -190,45 +182,24 @@ class CpuProgram final : public LoadedProgram {
     }
   }
 
-  const Prepared* find(const Variant& variant, std::span<void* const> arguments, const PlanContext& context) const {
-    for (const Prepared* p = prepared_.load(std::memory_order_acquire); p != nullptr; p = p->next) {
-      if (p->variant != &variant || !std::ranges::equal(p->symbols, context.symbols)) continue;
-      auto known = p->arguments.begin();
-      bool same = true;
-      for (std::size_t i = 0; i < arguments.size() && same; ++i) {
-        if (plan_.arguments[i].is_const) same = *known++ == arguments[i];
-      }
-      if (same) return p;
-    }
-    return nullptr;
-  }
-
   // Memory of the variant's persistent slots for these const arguments, computed now if it never was.
   std::byte* persistent(std::size_t index, std::span<void* const> arguments, const PlanContext& context) {
     const Variant& variant = plan_.variants[index];
     if (std::ranges::none_of(variant.workspace, &WorkspaceSlot::persistent)) return nullptr;
-    if (const Prepared* known = find(variant, arguments, context)) return known->data;
-    const std::lock_guard lock(preparing_);
-    if (const Prepared* known = find(variant, arguments, context)) return known->data;
-    auto entry = std::make_unique<Prepared>();
-    entry->variant = &variant;
-    entry->symbols.assign(context.symbols.begin(), context.symbols.end());
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-      if (plan_.arguments[i].is_const) entry->arguments.push_back(arguments[i]);
-    }
-    const std::int64_t bytes = quern::workspace_bytes(variant, context, true);
-    entry->data = static_cast<std::byte*>(entry->memory.at_least(static_cast<std::size_t>(bytes)));
-    run(index, {.variant = variant, .arguments = arguments, .persistent = entry->data}, context, true);
-    entry->next = prepared_.load(std::memory_order_relaxed);
-    prepared_.store(entry.get(), std::memory_order_release);
-    return entry.release()->data;
+    const auto compute = [&] {
+      PersistentMemory memory;
+      const std::int64_t bytes = quern::workspace_bytes(variant, context, true);
+      memory.data = static_cast<std::byte*>(memory.owner->at_least(static_cast<std::size_t>(bytes)));
+      run(index, {.variant = variant, .arguments = arguments, .persistent = memory.data}, context, true);
+      return memory;
+    };
+    return constants_.get(variant, arguments, context.symbols, compute).data;
   }
 
   const Plan plan_;
   LoadedObject object_;
   std::vector<std::vector<CpuKernelFunction>> functions_;  // of each variant's steps; null for what is no launch
-  std::mutex preparing_;
-  std::atomic<const Prepared*> prepared_{nullptr};
+  ConstantResults<PersistentMemory> constants_{plan_};
 };
 
 // Feature levels, each of which includes those below.

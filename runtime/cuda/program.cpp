@@ -1,14 +1,13 @@
 #include "runtime/cuda/program.h"
 
 #include <algorithm>
-#include <atomic>
 #include <deque>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "runtime/check_call.h"
+#include "runtime/constants.h"
 #include "runtime/cuda/kernel_launch.h"
 
 namespace quern::runtime::cuda {
@@ -39,14 +38,24 @@ class Library {
   CUlibrary handle_ = nullptr;
 };
 
-// What the `once` steps of a variant computed for one set of const arguments and sizes. Published entries stay until
-// the program is destroyed, so readers need no lock.
-struct Prepared {
-  const Variant* variant;
-  std::vector<const void*> arguments;  // the const ones
-  std::vector<std::int64_t> symbols;
-  CUdeviceptr memory = 0;
-  const Prepared* next = nullptr;
+// Device memory of a variant's persistent slots.
+class PersistentMemory {
+ public:
+  PersistentMemory(const Gpu& gpu, std::size_t bytes) {
+    if (bytes == 0) return;
+    const CUresult result = driver().cuMemAlloc(&address_, bytes);
+    if (result != CUDA_SUCCESS) fail_out_of_memory(gpu, bytes, result);
+  }
+  PersistentMemory(PersistentMemory&& other) noexcept : address_(std::exchange(other.address_, 0)) {}
+  PersistentMemory& operator=(PersistentMemory&&) = delete;
+  ~PersistentMemory() {
+    if (address_ != 0) driver().cuMemFree(address_);
+  }
+
+  CUdeviceptr address() const { return address_; }
+
+ private:
+  CUdeviceptr address_ = 0;
 };
 
 // Stream-ordered scratch memory of one call.
@@ -89,10 +98,7 @@ class CudaProgram final : public LoadedProgram {
 
   ~CudaProgram() override {
     const CurrentContext context(gpu_);
-    for (const Prepared* entry = prepared_.load(); entry != nullptr;) {
-      driver().cuMemFree(entry->memory);
-      delete std::exchange(entry, entry->next);
-    }
+    constants_.drop();
   }
 
   std::size_t workspace_bytes(std::span<const std::int64_t> symbols) const override {
@@ -112,6 +118,11 @@ class CudaProgram final : public LoadedProgram {
     CallMemory memory{.variant = plan_.variants[index], .arguments = arguments};
     memory.persistent = persistent(index, arguments, symbols, static_cast<CUstream>(stream));
     for (KernelLaunch& launch : launches_[index]) launch.prepare(memory, symbols);
+  }
+
+  void forget_constants() override {
+    const CurrentContext current(gpu_);
+    constants_.drop();
   }
 
   void launch(std::span<void* const> arguments, std::span<const std::int64_t> symbols, void* stream,
@@ -158,62 +169,32 @@ class CudaProgram final : public LoadedProgram {
           "filling memory");
   }
 
-  const Prepared* find(const Variant& variant, std::span<void* const> arguments,
-                       std::span<const std::int64_t> symbols) const {
-    for (const Prepared* p = prepared_.load(std::memory_order_acquire); p != nullptr; p = p->next) {
-      if (p->variant != &variant || !std::ranges::equal(p->symbols, symbols)) continue;
-      auto known = p->arguments.begin();
-      bool same = true;
-      for (std::size_t i = 0; i < arguments.size() && same; ++i) {
-        if (plan_.arguments[i].is_const) same = *known++ == arguments[i];
-      }
-      if (same) return p;
-    }
-    return nullptr;
-  }
-
   // Memory of the variant's persistent slots for these const arguments, computed now if it never was.
   CUdeviceptr persistent(std::size_t index, std::span<void* const> arguments, std::span<const std::int64_t> symbols,
                          CUstream stream) {
     const Variant& variant = plan_.variants[index];
     if (std::ranges::none_of(variant.workspace, &WorkspaceSlot::persistent)) return 0;
-    if (const Prepared* known = find(variant, arguments, symbols)) return known->memory;
-    const std::lock_guard lock(preparing_);
-    if (const Prepared* known = find(variant, arguments, symbols)) return known->memory;
-    if (is_capturing(stream)) {
-      fail(
-          "'{}' repacks its const arguments at the first call, which a stream capture can't hold; call prepare() with "
-          "these arguments before capturing",
-          plan_.name);
-    }
-    const auto bytes = static_cast<std::size_t>(quern::workspace_bytes(variant, context(symbols), true));
-    auto entry = std::make_unique<Prepared>(Prepared{.variant = &variant, .arguments = {}, .symbols = {}});
-    entry->symbols.assign(symbols.begin(), symbols.end());
-    for (std::size_t i = 0; i < arguments.size(); ++i) {
-      if (plan_.arguments[i].is_const) entry->arguments.push_back(arguments[i]);
-    }
-    if (bytes > 0) {
-      const CUresult result = driver().cuMemAlloc(&entry->memory, bytes);
-      if (result != CUDA_SUCCESS) fail_out_of_memory(gpu_, bytes, result);
-    }
-    try {
-      run(index, {.variant = variant, .arguments = arguments, .persistent = entry->memory}, symbols, stream, true);
+    const auto compute = [&] {
+      if (is_capturing(stream)) {
+        fail(
+            "'{}' repacks its const arguments at the first call, which a stream capture can't hold; call prepare() "
+            "with these arguments before capturing",
+            plan_.name);
+      }
+      const auto bytes = static_cast<std::size_t>(quern::workspace_bytes(variant, context(symbols), true));
+      PersistentMemory memory(gpu_, bytes);
+      run(index, {.variant = variant, .arguments = arguments, .persistent = memory.address()}, symbols, stream, true);
       check(driver().cuStreamSynchronize(stream), "repacking the const arguments of '" + plan_.name + "'");
-    } catch (...) {
-      driver().cuMemFree(entry->memory);
-      throw;
-    }
-    entry->next = prepared_.load(std::memory_order_relaxed);
-    prepared_.store(entry.get(), std::memory_order_release);
-    return entry.release()->memory;
+      return memory;
+    };
+    return constants_.get(variant, arguments, symbols, compute).address();
   }
 
   const Gpu& gpu_;
   const Plan plan_;
   Library library_;
   std::vector<std::deque<KernelLaunch>> launches_;  // of each variant, in the order of its launch steps
-  std::mutex preparing_;
-  std::atomic<const Prepared*> prepared_{nullptr};
+  ConstantResults<PersistentMemory> constants_{plan_};
 };
 
 }  // namespace

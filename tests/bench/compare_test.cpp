@@ -32,17 +32,17 @@ bool has_cpu() {
   return false;
 }
 
-WorkloadResult compare_on_cpu(const char* source, std::string_view peer, int threads = 1) {
+WorkloadResult compare_on_cpu(const char* source, std::string_view peer) {
   const Executable executable = compile(Program::parse(source), {.device = "cpu", .use_store = false});
   const std::array against = {find_peer(peer)};
-  return compare(executable, source, {}, against, {.samples = 3, .runs = 2, .threads = threads});
+  return compare(executable, source, {}, against, {.samples = 3, .runs = 2});
 }
 
 // Agreement with one peer over sources; skipped where its library is missing.
 template <std::size_t N>
 void expect_agreement(std::string_view peer, const std::array<const char*, N>& sources) {
   if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
-  const Task probe{.call = parse_call(sources[0]), .device = Device::open("cpu"), .threads = 1};
+  const Task probe{.call = parse_call(sources[0]), .device = Device::open("cpu")};
   try {
     find_peer(peer).make(probe);
   } catch (const Error& error) {
@@ -112,7 +112,7 @@ TEST(Compare, OpenBlasAgrees) {
 
 TEST(Peers, MemcpyScalesWithTheBytes) {
   if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
-  Task task{.call = {}, .device = Device::open("cpu"), .bytes = 4096, .memory_bound = true, .threads = 2};
+  Task task{.call = {}, .device = Device::open("cpu"), .bytes = 4096, .memory_bound = true};
   const std::optional<PeerCase> copy = find_peer("memcpy").make(task);
   ASSERT_TRUE(copy);
   EXPECT_FALSE(copy->computes);

@@ -63,6 +63,11 @@ TEST(Bind, ZeroIsASize) {
   const Program program = parse_program("kernel t(x: f32[m, n]) -> (y: f32[m]) { y[i] = sum[j](x[i, j]) }");
   EXPECT_NO_THROW(bind(program, {{"m", 0}, {"n", 3}}));
   EXPECT_NO_THROW(bind(program, {{"m", 3}, {"n", 0}}));
+  // Reads that never happen are outside of nothing.
+  for (const char* text : {"kernel t(x: f32[n]) -> (y: f32[n]) { y[i] = x[i] - x[0] }",
+                           "kernel t(x: f32[n]) -> (y: f32[]) { y[] = sum[j](x[j] * x[n - 1]) }"}) {
+    EXPECT_NO_THROW(bind(parse_program(text), {{"n", 0}})) << text;
+  }
 }
 
 }  // namespace
