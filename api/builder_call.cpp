@@ -32,6 +32,12 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+std::string_view trimmed(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return text;
+}
+
 template <typename Range>
 std::string names_of(const Range& rows) {
   std::string text;
@@ -56,7 +62,7 @@ class CallReader {
     while (!accept(')')) {
       const std::string_view name = word("a parameter or ')'");
       expect('=');
-      call.parameters.emplace_back(name, word("a value"));
+      call.parameters.emplace_back(name, value());
       if (!accept(',') && !at(')')) fail_here("',' or ')'");
     }
     skip_space();
@@ -89,6 +95,15 @@ class CallReader {
     while (i_ < text_.size() && is_part(text_[i_])) ++i_;
     if (i_ == begin) fail_here(expected);
     return text_.substr(begin, i_ - begin);
+  }
+  // A word, or anything between single quotes.
+  std::string_view value() {
+    if (!accept('\'')) return word("a value");
+    const std::size_t begin = i_;
+    i_ = std::min(text_.find('\'', begin), text_.size());
+    const std::string_view quoted = text_.substr(begin, i_ - begin);
+    expect('\'');
+    return quoted;
   }
   [[noreturn]] void fail_here(std::string_view expected) {
     skip_space();
@@ -125,14 +140,48 @@ void BuilderCall::fail_value(std::string_view name, std::string_view expected) c
   fail("{}: {}={}; it takes {}", row_.name, name, text(name), expected);
 }
 
-Dim BuilderCall::size(std::string_view name) {
-  const std::string& value = text(name);
-  if (const auto number = parse_number<std::int64_t>(value)) {
-    if (*number >= 0) return *number;
-  } else if (ir::is_valid_name(value)) {
-    return builder_.symbol(value);
+Dim BuilderCall::size(std::string_view name) { return size_of(name, text(name)); }
+
+Dim BuilderCall::size_of(std::string_view name, std::string_view part) {
+  if (const auto number = parse_number<std::int64_t>(part)) {
+    if (*number >= 0 || (*number == -1 && parameter(name).values.ends_with("-1"))) return *number;
+  } else if (ir::is_valid_name(part)) {
+    return builder_.symbol(std::string(part));
   }
   fail_value(name, "a size from 0 on, or the name of a symbol");
+}
+
+std::vector<Dim> BuilderCall::shape_of(std::string_view name, std::string_view part) {
+  std::vector<Dim> shape;
+  part = trimmed(part);
+  if (part.empty()) return shape;
+  const bool by_x = part.find_first_not_of("0123456789x-") == std::string_view::npos && part.front() != 'x';
+  for (const std::string_view size : split(part, by_x ? 'x' : ',')) shape.push_back(size_of(name, trimmed(size)));
+  return shape;
+}
+
+std::vector<Dim> BuilderCall::shape(std::string_view name) { return shape_of(name, text(name)); }
+
+std::vector<std::vector<Dim>> BuilderCall::shapes(std::string_view name) {
+  std::vector<std::vector<Dim>> all;
+  for (const std::string_view part : split(text(name), ';')) all.push_back(shape_of(name, part));
+  return all;
+}
+
+std::vector<SliceRange> BuilderCall::ranges(std::string_view name) {
+  std::vector<SliceRange> all;
+  for (const std::string_view range : split(text(name), ',')) {
+    const std::vector<std::string_view> parts = split(trimmed(range), ':');
+    if (parts.size() < 2 || parts.size() > 3) fail_value(name, "begin:end or begin:end:step for each dimension");
+    SliceRange& result = all.emplace_back();
+    if (!parts[0].empty()) result.begin = size_of(name, parts[0]);
+    if (!parts[1].empty()) result.end = size_of(name, parts[1]);
+    if (parts.size() == 2 || parts[2].empty()) continue;
+    const auto step = parse_number<std::int64_t>(parts[2]);
+    if (!step) fail_value(name, "a step that is an integer");
+    result.step = *step;
+  }
+  return all;
 }
 
 std::int64_t BuilderCall::integer(std::string_view name) const {

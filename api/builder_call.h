@@ -32,6 +32,11 @@ class BuilderCall {
   // The index of the word among those of the row's `values`, separated by '|'.
   int word(std::string_view name) const;
   const std::string& text(std::string_view name) const;
+  // Sizes as 8x16 or 'm, n'; several such shapes separated by ';'.
+  std::vector<Dim> shape(std::string_view name);
+  std::vector<std::vector<Dim>> shapes(std::string_view name);
+  // begin:end:step for each dimension, any of them left out.
+  std::vector<SliceRange> ranges(std::string_view name);
   // One integer, or several as 1x2.
   std::vector<std::int64_t> integers(std::string_view name) const;
 
@@ -41,6 +46,9 @@ class BuilderCall {
   [[noreturn]] void fail_value(std::string_view name, std::string_view expected) const;
 
  private:
+  // A part of a parameter's value as a size.
+  Dim size_of(std::string_view name, std::string_view part);
+  std::vector<Dim> shape_of(std::string_view name, std::string_view part);
   const BuilderParameter& parameter(std::string_view name) const;
 
   const BuilderInfo& row_;
@@ -55,5 +63,6 @@ struct BuilderRow {
 };
 
 std::span<const BuilderRow> builder_table();
+std::span<const BuilderRow> general_builders();  // those of them for any shape
 
 }  // namespace quern::api

@@ -311,6 +311,14 @@ const std::array kTable = {
 
 }  // namespace
 
-std::span<const BuilderRow> builder_table() { return kTable; }
+std::span<const BuilderRow> builder_table() {
+  static const std::vector<BuilderRow> kAll = [] {
+    std::vector<BuilderRow> all(kTable.begin(), kTable.end());
+    const std::span<const BuilderRow> general = general_builders();
+    all.insert(all.end(), general.begin(), general.end());
+    return all;
+  }();
+  return kAll;
+}
 
 }  // namespace quern::api

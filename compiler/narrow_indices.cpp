@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "ir/simplify.h"
@@ -32,7 +33,7 @@ class Narrower {
 
  private:
   VarRef narrow(const VarRef& var) {
-    if (var->dtype != DType::i64) return var;
+    if (var->dtype != DType::i64 || data_.contains(var.get())) return var;
     VarRef& known = vars_[var.get()];
     if (!known) known = make_var(var->name, DType::i32);
     return known;
@@ -45,7 +46,7 @@ class Narrower {
       case ExprKind::constant:
         return constant(DType::i32, e->integer);
       case ExprKind::variable:
-        return Expr(narrow(e->var));
+        return cast(DType::i32, Expr(narrow(e->var)));
       case ExprKind::call: {
         std::vector<Expr> args;
         for (const Expr& arg : e->args) args.push_back(index(arg));
@@ -112,8 +113,14 @@ class Narrower {
   Stmt rewrite_node(const If& node) {
     return make_stmt(If{value(node.condition), rewrite(node.then), rewrite(node.otherwise)});
   }
+  // What holds an element of a tensor may need all its digits.
+  static bool is_data(const Expr& e) {
+    return e->kind == ExprKind::read || std::any_of(e->args.begin(), e->args.end(), is_data);
+  }
+
   Stmt rewrite_node(const Let& node) {
-    if (node.var->dtype != DType::i64) return make_stmt(Let{node.var, value(node.value)});
+    if (node.var->dtype == DType::i64 && is_data(node.value)) data_.insert(node.var.get());
+    if (narrow(node.var) == node.var) return make_stmt(Let{node.var, value(node.value)});
     return make_stmt(Let{narrow(node.var), index(node.value)});
   }
   Stmt rewrite_node(const Store& node) {
@@ -138,6 +145,7 @@ class Narrower {
 
   Assumptions assumptions_;
   std::unordered_map<const Variable*, VarRef> vars_;
+  std::unordered_set<const Variable*> data_;  // lets that stay i64
 };
 
 }  // namespace

@@ -13,15 +13,25 @@
 namespace quern::test {
 namespace {
 
-// A call with every required size given as `size`, or as a symbol of the parameter's name.
+// What a required parameter may be, by what it takes.
+std::string example_of(const BuilderParameter& parameter, bool symbols) {
+  if (parameter.values == "function") return "add";
+  if (parameter.values == "reducer") return "sum";
+  if (parameter.values == "equation") return "'ij,jk->ik'";
+  if (parameter.values == "ranges") return "'1:3, ::2'";
+  if (parameter.values == "shapes") return symbols ? "'size_d, size_d; size_d, size_d'" : "'6, 6; 6, 6'";
+  if (parameter.values.starts_with("shape")) return symbols ? "'size_d, size_d'" : "6x6";
+  const bool filter = parameter.name == "r" || parameter.name == "s";
+  return filter ? "3" : symbols ? "size_" + std::string(parameter.name) : "6";
+}
+
+// A call with every required parameter given, sizes as numbers or as symbols.
 std::string minimal_call(const BuilderInfo& row, bool symbols) {
   std::string text = std::string(row.name) + "(";
   for (const BuilderParameter& parameter : row.parameters) {
     if (!parameter.fallback.empty()) continue;
     if (text.back() != '(') text += ", ";
-    const bool filter = parameter.name == "r" || parameter.name == "s";
-    text += std::string(parameter.name) + "=";
-    text += symbols && !filter ? "size_" + std::string(parameter.name) : filter ? "3" : "6";
+    text += std::string(parameter.name) + "=" + example_of(parameter, symbols);
   }
   return text + ")";
 }
@@ -46,6 +56,31 @@ TEST(BuilderCalls, EveryRowsParametersAreDocumented) {
       EXPECT_FALSE(parameter.doc.empty() || parameter.values.empty()) << row.name << " " << parameter.name;
     }
   }
+}
+
+TEST(BuilderCalls, TensorsOfAnyShape) {
+  const auto text = [](std::string_view call) { return Program::parse(call).text(); };
+  EXPECT_EQ(text("elementwise(function=mul, shapes='m, n; n')"),
+            "kernel elementwise(a: f32[m, n], b: f32[n]) -> (y: f32[m, n]) {\n  y[i, j] = a[i, j] * b[j]\n}\n");
+  EXPECT_EQ(text("einsum(equation='bij,bjk->bik', shapes='2,3,4; 2,4,5')"),
+            "kernel einsum(a: f32[2, 3, 4], b: f32[2, 4, 5]) -> (y: f32[2, 3, 5]) {\n"
+            "  y[b, i, k] = sum[j](a[b, i, j] * b[b, j, k])\n}\n");
+  EXPECT_EQ(text("reduce(reducer=max, shape=4x5x6, axes=0x-1)"),
+            "kernel reduce(x: f32[4, 5, 6]) -> (y: f32[5]) {\n  y[i] = max[j, k](x[j, i, k])\n}\n");
+  EXPECT_EQ(text("transpose(shape='n, 3', dtype=i8)"),
+            "kernel transpose(x: i8[n, 3]) -> (y: i8[3, n]) {\n  y[i, j] = x[j, i]\n}\n");
+  EXPECT_EQ(text("slice(shape=9x8, ranges='1:9:2, ::-1')"),
+            "kernel slice(x: f32[9, 8]) -> (y: f32[4, 8]) {\n  y[i, j] = x[i * 2 + 1, -j + 7]\n}\n");
+  EXPECT_EQ(text("reshape(shape=4x6, to=3x-1)"), "");
+  EXPECT_EQ(text("pad(shape=3, before=1, after=2, value=7)"), "");
+  EXPECT_EQ(text("concat(shapes='2,3; 4,3')"), "");
+}
+
+TEST(BuilderCalls, ShapesThatDoNotRead) {
+  const auto error = [](std::string_view call) { return error_of([&] { Program::parse(call); }); };
+  EXPECT_TRUE(contains(error("reduce(reducer=sum, shape=3x-1)"), "shape=3x-1"));
+  EXPECT_TRUE(contains(error("reduce(reducer=sum, shape='3, m"), "got the end"));
+  EXPECT_TRUE(contains(error("slice(shape=3, ranges='1')"), "begin:end"));
 }
 
 TEST(BuilderCalls, OptionsAreTaken) {

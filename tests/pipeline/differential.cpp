@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <random>
+#include <utility>
 
 #include "base/numeric.h"
 #include "compiler/strategies/strategy.h"
@@ -55,7 +57,66 @@ void* place(const runtime::Buffer& buffer, const ir::OwnedTensor& tensor) {
   return buffer.data() == nullptr ? nullptr : static_cast<std::byte*>(buffer.data()) + offset;
 }
 
+std::uint64_t setting(const char* name, std::uint64_t fallback) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : fallback;
+}
+
+const ShapeCase kShapeCases[] = {
+    {"matmul",
+     "kernel f(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }",
+     {{1, 1, 1},
+      {7, 5, 3},
+      {0, 4, 4},
+      {4, 0, 4},
+      {4, 4, 0},
+      {33, 129, 65},
+      {17, 300, 40},
+      {15, 16, 31},
+      {128, 64, 128},
+      {130, 36, 132}}},
+    {"matmul_columns",
+     "kernel f(x: f32[k, m], w: f32[n, k]) -> (y: f32[m, n]) { y[i, j] = sum[p](x[p, i] * w[j, p]) }",
+     {{3, 7, 5}, {64, 32, 48}, {129, 33, 65}}},
+    {"matmul_const",
+     "kernel f(x: f32[m, k], w: f32[k, n] const, b: f32[n]) -> (y: f32[m, n]) {\n"
+     "s[i, j] = sum[p](x[i, p] * w[p, j])\n y[i, j] = gelu(s[i, j] + b[j]) }",
+     {{1, 1, 1}, {7, 5, 3}, {0, 4, 4}, {4, 0, 4}, {4, 4, 0}, {33, 129, 65}, {128, 64, 128}, {130, 36, 132}}},
+    {"matmul_bf16",
+     "kernel f(x: bf16[m, k], w: bf16[k, n]) -> (y: bf16[m, n]) {\n"
+     "s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))\n y[i, j] = bf16(s[i, j]) }",
+     {{17, 40, 24}, {64, 64, 64}}},
+    {"batched",
+     "kernel f(x: f32[b, m, k], w: f32[b, k, n]) -> (y: f32[b, m, n]) { y[c, i, j] = sum[p](x[c, i, p] * w[c, p, j]) }",
+     {{3, 7, 5, 9}, {2, 40, 33, 17}}},
+    {"softmax",
+     R"(kernel f(x: bf16[m, n]) -> (y: bf16[m, n]) {
+       t[i] = max[j](f32(x[i, j]))
+       e[i, j] = exp(f32(x[i, j]) - t[i])
+       y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) })",
+     {{1, 1}, {5, 7}, {3, 257}, {2, 1000}, {0, 3}}},
+    {"columns",
+     "kernel f(x: f32[m, n]) -> (y: f32[n]) { y[j] = sum[i](x[i, j]) }",
+     {{1, 1}, {7, 5}, {100, 33}, {0, 4}}},
+    {"full", "kernel f(x: f32[n]) -> (y: f32[]) { y[] = sum[i](x[i]) }", {{0}, {1}, {1000}, {4097}}},
+    {"argmax", "kernel f(x: f32[m, n]) -> (y: i64[m]) { y[i] = argmax[j](x[i, j]) }", {{3, 5}, {2, 300}}},
+    {"transpose", "kernel f(x: f32[m, n]) -> (y: f32[n, m]) { y[j, i] = x[i, j] }", {{5, 3}, {33, 65}, {64, 64}}},
+    {"convolution",
+     R"(kernel f(x: f32[n, h, w, c], g: f32[k, 3, 3, c], b: f32[k]) -> (y: f32[n, h, w, k]) {
+       a[z, p, q, o] = sum[u, v, i]((x[z, p + u - 1, q + v - 1, i] else 0) * g[o, u, v, i])
+       y[z, p, q, o] = relu(a[z, p, q, o] + b[o]) })",
+     {{1, 5, 5, 3, 4}, {2, 7, 6, 16, 20}}},
+    {"norm",
+     R"(kernel f(x: f32[m, n], g: f32[n]) -> (y: f32[m, n]) {
+       mean[i] = sum[j](x[i, j]) / f32(n)
+       var[i] = welford[j](x[i, j])
+       y[i, j] = (x[i, j] - mean[i]) * rsqrt(var[i] + 0.001) * g[j] })",
+     {{3, 7}, {4, 129}}},
+};
+
 }  // namespace
+
+std::span<const ShapeCase> shape_cases() { return kShapeCases; }
 
 ChooseSchedule choose_random(const Target& target, std::uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -139,6 +200,17 @@ std::string differ_generated(std::uint64_t seed, runtime::Device& device) {
   const std::vector<std::int64_t> sizes = ir::generate_sizes(program, seed);
   const Target& target = device.info().target;
   return differ(program, sizes, device, seed % 2 ? choose_random(target, seed) : choose_fallback(target), seed);
+}
+
+std::vector<std::string> differences_of_generated(runtime::Device& device, std::uint64_t count) {
+  constexpr std::size_t kEnough = 3;
+  const std::uint64_t first = setting("QUERN_FUZZ_SEED", 1), end = first + setting("QUERN_FUZZ_COUNT", count);
+  std::vector<std::string> differences;
+  for (std::uint64_t seed = first; seed < end && differences.size() < kEnough; ++seed) {
+    std::string difference = differ_generated(seed, device);
+    if (!difference.empty()) differences.push_back(std::move(difference));
+  }
+  return differences;
 }
 
 }  // namespace quern::pipeline

@@ -2,7 +2,9 @@
 // Compiled programs against the reference evaluator, on any device.
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "ir/tensor.h"
 #include "pipeline/schedule_program.h"
@@ -20,5 +22,16 @@ std::string differ(const ir::Program& program, std::span<const std::int64_t> siz
 
 // The same for the random program of a seed.
 std::string differ_generated(std::uint64_t seed, runtime::Device& device);
+
+// The first few differences of the random programs of `count` seeds; QUERN_FUZZ_SEED and QUERN_FUZZ_COUNT choose others.
+std::vector<std::string> differences_of_generated(runtime::Device& device, std::uint64_t count);
+
+// Programs and sizes that every device is tried on: odd, prime, empty, aligned and ragged ones.
+struct ShapeCase {
+  const char* name;
+  const char* text;
+  std::vector<std::vector<std::int64_t>> sizes;
+};
+std::span<const ShapeCase> shape_cases();
 
 }  // namespace quern::pipeline
