@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "compiler/index_reach.h"
 #include "ir/simplify.h"
 
 namespace quern::compiler {
@@ -15,6 +16,8 @@ namespace {
 
 class Narrower {
  public:
+  explicit Narrower(const Kernel& kernel) : reach_(kernel) {}
+
   Kernel run(Kernel kernel) {
     assumptions_ = assumptions_of(kernel);
     for (VarRef* var : {&kernel.warp, &kernel.lane}) *var = narrow(*var);
@@ -60,17 +63,6 @@ class Narrower {
     }
   }
 
-  // Whether every part of an i64 expression is known to stay within 32 bits.
-  bool fits(const Expr& e) const {
-    if (e->kind == ExprKind::read) return false;
-    if (e->dtype == DType::i64) {
-      const Interval interval = range(e, assumptions_);
-      constexpr std::int64_t kLimit = std::int64_t{1} << 31;
-      if (!interval.lo || !interval.hi || *interval.lo < -kLimit || *interval.hi >= kLimit) return false;
-    }
-    return std::all_of(e->args.begin(), e->args.end(), [&](const Expr& arg) { return fits(arg); });
-  }
-
   Expr value(const Expr& e) {
     if (!e || e->kind == ExprKind::constant) return e;
     if (e->kind == ExprKind::read) return read(e->tensor, {index(e->args[0])});
@@ -79,7 +71,7 @@ class Narrower {
       return var == e->var ? e : cast(DType::i64, Expr(var));
     }
     const bool of_indices = e->dtype == DType::i64 || e->args[0]->dtype == DType::i64;
-    if (of_indices && fits(e)) {
+    if (of_indices && !uses_data(e) && reach_.fits(e, assumptions_)) {
       if (e->dtype == DType::i64) return cast(DType::i64, index(e));
       if (e->kind == ExprKind::cast) return cast(e->dtype, index(e->args[0]));
       std::vector<Expr> args;
@@ -104,6 +96,7 @@ class Narrower {
   Stmt rewrite_node(const Alloc& node) { return make_stmt(node); }
   Stmt rewrite_node(const For& node) {
     const Assumptions outer = assumptions_;
+    reach_.enter(node, outer);
     assumptions_ = assumptions_.with(Axis{node.var, node.lo, node.hi}, node.step);
     Stmt body = rewrite(node.body);
     assumptions_ = outer;
@@ -114,12 +107,13 @@ class Narrower {
     return make_stmt(If{value(node.condition), rewrite(node.then), rewrite(node.otherwise)});
   }
   // What holds an element of a tensor may need all its digits.
-  static bool is_data(const Expr& e) {
-    return e->kind == ExprKind::read || std::any_of(e->args.begin(), e->args.end(), is_data);
+  bool uses_data(const Expr& e) const {
+    if (e->kind == ExprKind::read || (e->kind == ExprKind::variable && data_.contains(e->var.get()))) return true;
+    return std::any_of(e->args.begin(), e->args.end(), [&](const Expr& arg) { return uses_data(arg); });
   }
 
   Stmt rewrite_node(const Let& node) {
-    if (node.var->dtype == DType::i64 && is_data(node.value)) data_.insert(node.var.get());
+    if (node.var->dtype == DType::i64 && uses_data(node.value)) data_.insert(node.var.get());
     if (narrow(node.var) == node.var) return make_stmt(Let{node.var, value(node.value)});
     return make_stmt(Let{narrow(node.var), index(node.value)});
   }
@@ -143,6 +137,7 @@ class Narrower {
     unreachable("narrow_indices takes thread form");
   }
 
+  IndexReach reach_;
   Assumptions assumptions_;
   std::unordered_map<const Variable*, VarRef> vars_;
   std::unordered_set<const Variable*> data_;  // lets that stay i64
@@ -150,6 +145,6 @@ class Narrower {
 
 }  // namespace
 
-Kernel narrow_indices(const Kernel& kernel) { return Narrower().run(kernel); }
+Kernel narrow_indices(const Kernel& kernel) { return Narrower(kernel).run(kernel); }
 
 }  // namespace quern::compiler

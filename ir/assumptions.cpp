@@ -16,13 +16,18 @@ std::shared_ptr<Assumptions::Scope> below(const std::shared_ptr<Assumptions::Sco
   return scope;
 }
 
-// Symbols that are an extent by themselves: nobody passes a negative one.
+void add_factors(const Expr& extent, std::unordered_set<const Variable*>& found) {
+  if (extent->kind == ExprKind::variable) found.insert(extent->var.get());
+  if (is_call(extent, Op::mul)) {
+    for (const Expr& factor : extent->args) add_factors(factor, found);
+  }
+}
+
+// Symbols that are extents, by themselves or as factors of a flat buffer's: nobody passes a negative one.
 std::unordered_set<const Variable*> sizes(std::span<const TensorRef> tensors) {
   std::unordered_set<const Variable*> found;
   for (const TensorRef& tensor : tensors) {
-    for (const Expr& extent : tensor->shape) {
-      if (extent->kind == ExprKind::variable) found.insert(extent->var.get());
-    }
+    for (const Expr& extent : tensor->shape) add_factors(extent, found);
   }
   return found;
 }

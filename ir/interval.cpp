@@ -71,6 +71,7 @@ Interval limits(DType dtype) {
 Range of(const Interval& interval) { return {interval.lo, interval.hi}; }
 
 Interval quotient(const Interval& a, const Interval& b) {
+  if (a.lo && *a.lo >= 0 && b.lo == 0) return {0, a.hi};  // by zero it is 0
   if (!b.lo || *b.lo < 1) {
     // By anything: no further from 0 than the dividend, of either sign (the lowest by -1 wraps to itself).
     if (a.lo && a.hi && *a.lo != kMin) {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "codegen/cuda/module.h"
 #include "compiler/expand_tiles.h"
+#include "compiler/hoist.h"
 #include "compiler/narrow_indices.h"
 #include "ir/kernel_printer.h"
 #include "ir/kernel_verify.h"
@@ -86,6 +87,8 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
       // From here on indices have their final width.
       if (variant.narrow) thread = compiler::narrow_indices(thread);
       dump("narrow_indices", [&] { return ir::to_string(thread); });
+      if (target.is_gpu()) thread = compiler::hoist(thread);
+      dump("hoist", [&] { return ir::to_string(thread); });
       ir::verify(thread);
       threads.push_back(thread);
       artifact.kernels.push_back({std::move(tile), std::move(thread), number, schedule});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/index_reach.h"
 #include "ir/simplify.h"
 
 namespace quern::pipeline {
@@ -12,8 +13,6 @@ namespace {
 
 constexpr std::int64_t kAccessBytes = 16;
 constexpr std::int64_t kWorkspaceBytes = 256;
-// Offsets and the tiles that reach beyond an edge stay below 2^31.
-constexpr std::int64_t kOffsetLimit = (std::int64_t{1} << 31) - (std::int64_t{1} << 20);
 
 Fact aligned(const TensorRef& tensor, std::int64_t bytes) {
   Fact fact;
@@ -48,7 +47,7 @@ bool offsets_fit(const Program& program, const std::vector<TensorRef>& workspace
   tensors.insert(tensors.end(), workspace.begin(), workspace.end());
   for (const Definition& definition : program.definitions) tensors.push_back(definition.tensor);
   for (const TensorRef& tensor : tensors) {
-    const Expr fits = simplify(less(reach(*tensor), kOffsetLimit), known);
+    const Expr fits = simplify(less(reach(*tensor), compiler::kNarrowLimit), known);
     if (is_integer(fits, 0)) return false;
     if (is_integer(fits, 1)) continue;
     const bool again =

@@ -60,6 +60,8 @@ class ExprPrinter {
 
   // What may be relied on; the statement printer keeps it.
   ir::Assumptions assumptions;
+  // That the integer `var` stands for `value` from here on.
+  void learn(const ir::VarRef& var, const ir::Expr& value);
 
  private:
   Text print(const ir::Expr& e);
@@ -86,6 +88,7 @@ class ExprPrinter {
   bool stays_in_range(const ir::Expr& e) const;
   bool is_nonnegative(const ir::Expr& e) const;
   bool is_positive(const ir::Expr& e) const;
+  bool grows(const ir::Expr& e) const;
 
   ir::Names& names_;
   const IndexMath& index_math_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <tuple>
 #include <vector>
 
@@ -87,12 +88,30 @@ bool ExprPrinter::stays_in_range(const Expr& e) const {
 
 bool ExprPrinter::is_nonnegative(const Expr& e) const {
   const Interval interval = range(e, assumptions);
-  return is_unsigned_integer(e->dtype) || (interval.lo && *interval.lo >= 0);
+  if (is_unsigned_integer(e->dtype) || (interval.lo && *interval.lo >= 0)) return true;
+  return grows(e) && std::ranges::all_of(e->args, [&](const Expr& arg) { return is_nonnegative(arg); });
 }
 
 bool ExprPrinter::is_positive(const Expr& e) const {
   const Interval interval = range(e, assumptions);
-  return interval.lo && *interval.lo > 0;
+  if (interval.lo && *interval.lo > 0) return true;
+  return grows(e) && e->kind == ExprKind::call && e->op == Op::add && is_nonnegative(e) &&
+         std::ranges::any_of(e->args, [&](const Expr& arg) { return is_positive(arg); });
+}
+
+void ExprPrinter::learn(const VarRef& var, const Expr& value) {
+  const bool nonnegative = is_nonnegative(value);
+  assumptions = assumptions.with_value(var, value);
+  if (nonnegative) assumptions = assumptions.with_at_least(var, 0);
+}
+
+// Whether `e` is no less than 0 where its operands are not: index arithmetic never wraps.
+bool ExprPrinter::grows(const Expr& e) const {
+  if (!index_math_.is_index(e)) return false;
+  if (e->kind == ExprKind::cast) return is_integer(e->args[0]->dtype);
+  if (e->kind != ExprKind::call) return false;
+  return e->op == Op::add || e->op == Op::mul || e->op == Op::floor_div || e->op == Op::mod || e->op == Op::min ||
+         e->op == Op::max;
 }
 
 Text ExprPrinter::print_integer(const Expr& e) {
@@ -129,7 +148,11 @@ Text ExprPrinter::print_integer(const Expr& e) {
 
 // C++ rounds towards zero, which is down where nothing is negative.
 Text ExprPrinter::print_division(const Expr& e) {
-  const bool is_plain = is_nonnegative(e->args[0]) && is_positive(e->args[1]);
+  const bool of_sizes = is_nonnegative(e->args[0]) && is_nonnegative(e->args[1]);
+  const bool is_plain = of_sizes && is_positive(e->args[1]);
+  if (of_sizes && !is_plain && byte_size(e->dtype) >= 4) {
+    return call(e->op == Op::mod ? "mod_sizes" : "div_sizes", e, e->dtype);
+  }
   if (!is_plain) return print_spelling(row(e->op).cuda, e, &ExprPrinter::print_exact, e->dtype);
   // Nothing overflows here: operands that are ints are divided as such, several times faster than long ones.
   Text a = print(e->args[0]);

@@ -263,9 +263,7 @@ void KernelPrinter::print_node(const StmtNode& stmt, const Let& let) {
   begin(stmt);
   const std::string value = expressions_.value(let.value);
   line(fmt::format("const {} {} = {};", value_type(let.var->dtype), names_.of(let.var), value));
-  if (is_integer(let.var->dtype)) {
-    expressions_.assumptions = expressions_.assumptions.with_value(let.var, let.value);
-  }
+  if (is_integer(let.var->dtype)) expressions_.learn(let.var, let.value);
 }
 
 std::string KernelPrinter::update(const Store& store) {

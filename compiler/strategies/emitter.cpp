@@ -148,7 +148,8 @@ Expr Emitter::Scope::lower_read(const Expr& e, const Substitution& axes, bool gu
   if (fill) {
     return select(inside(*e->tensor, index), value, fill);
   }
-  if (guarded || is_simple(value)) return value;
+  // A let of i64 without reads is an index, in 32 bits where offsets are (narrow_indices.h).
+  if (guarded || is_simple(value) || (value->dtype == DType::i64 && tensors_read(value).empty())) return value;
   const VarRef var = make_var(e->tensor->name, value->dtype);
   let(var, value);
   known_.emplace_back(placed, var);

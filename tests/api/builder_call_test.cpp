@@ -64,16 +64,21 @@ TEST(BuilderCalls, TensorsOfAnyShape) {
             "kernel elementwise(a: f32[m, n], b: f32[n]) -> (y: f32[m, n]) {\n  y[i, j] = a[i, j] * b[j]\n}\n");
   EXPECT_EQ(text("einsum(equation='bij,bjk->bik', shapes='2,3,4; 2,4,5')"),
             "kernel einsum(a: f32[2, 3, 4], b: f32[2, 4, 5]) -> (y: f32[2, 3, 5]) {\n"
-            "  y[b, i, k] = sum[j](a[b, i, j] * b[b, j, k])\n}\n");
+            "  y[b2, i, k] = sum[j](a[b2, i, j] * b[b2, j, k])\n}\n");
   EXPECT_EQ(text("reduce(reducer=max, shape=4x5x6, axes=0x-1)"),
-            "kernel reduce(x: f32[4, 5, 6]) -> (y: f32[5]) {\n  y[i] = max[j, k](x[j, i, k])\n}\n");
+            "kernel reduce(x: f32[4, 5, 6]) -> (y: f32[5]) {\n  y[j] = max[i, k](x[i, j, k])\n}\n");
   EXPECT_EQ(text("transpose(shape='n, 3', dtype=i8)"),
-            "kernel transpose(x: i8[n, 3]) -> (y: i8[3, n]) {\n  y[i, j] = x[j, i]\n}\n");
+            "kernel transpose(x: i8[n, 3]) -> (y: i8[3, n]) {\n  y[j, i] = x[i, j]\n}\n");
   EXPECT_EQ(text("slice(shape=9x8, ranges='1:9:2, ::-1')"),
-            "kernel slice(x: f32[9, 8]) -> (y: f32[4, 8]) {\n  y[i, j] = x[i * 2 + 1, -j + 7]\n}\n");
-  EXPECT_EQ(text("reshape(shape=4x6, to=3x-1)"), "");
-  EXPECT_EQ(text("pad(shape=3, before=1, after=2, value=7)"), "");
-  EXPECT_EQ(text("concat(shapes='2,3; 4,3')"), "");
+            "kernel slice(x: f32[9, 8]) -> (y: f32[4, 8]) {\n  y[i, j] = x[i * 2 + 1, 7 - j]\n}\n");
+  EXPECT_EQ(text("reshape(shape=4x6, to=3x-1)"),
+            "kernel reshape(x: f32[4, 6]) -> (y: f32[3, 8]) {\n"
+            "  y[i, j] = x[(i * 8 + j) // 6, (i * 8 + j) % 6]\n}\n");
+  EXPECT_EQ(text("pad(shape=3, before=1, after=2, value=7)"),
+            "kernel pad(x: f32[3]) -> (y: f32[6]) {\n  y[i] = x[i - 1] else 7.0\n}\n");
+  EXPECT_EQ(text("concat(shapes='2,3; 4,3')"),
+            "kernel concat(a: f32[2, 3], b: f32[4, 3]) -> (y: f32[6, 3]) {\n"
+            "  y[i, j] = i < 2 ? a[i, j] : b[i - 2, j]\n}\n");
 }
 
 TEST(BuilderCalls, ShapesThatDoNotRead) {
@@ -151,7 +156,8 @@ TEST(BuilderCalls, Errors) {
   const auto parse = [](const char* text) { return error_of([&] { Program::parse(text); }); };
   EXPECT_EQ(parse("matmull(m=3)"),
             "unknown builder 'matmull'; there are: matmul, bmm, linear, conv2d, add, bias_gelu_mul_residual, "
-            "transpose2d, row_sum, col_sum, full_sum, softmax, layer_norm, rms_norm");
+            "transpose2d, row_sum, col_sum, full_sum, softmax, layer_norm, rms_norm, elementwise, einsum, reduce, "
+            "transpose, reshape, slice, pad, concat");
   EXPECT_EQ(parse("matmul(m=3, q=4)"), "matmul has no parameter 'q'; it has: m, n, k, dtype, a, b, out, grade");
   EXPECT_EQ(parse("matmul(m=3, n=4)"), "matmul needs k: elements of each sum; write matmul(..., k=...)");
   EXPECT_EQ(parse("matmul(m=3, m=4, n=4, k=4)"), "matmul: m is given twice");

@@ -69,7 +69,7 @@ TEST_F(Policies, TuningIsRemembered) {
 }
 
 TEST_F(Policies, NearestTakesWhatIsKnown) {
-  const Program program = Program::parse("row_sum(m=8, n=64)"), neighbour = Program::parse("row_sum(m=8, n=128)");
+  const Program program = Program::parse("row_sum(m=8, n=64)"), neighbour = Program::parse("row_sum(m=16, n=64)");
   EXPECT_EQ(origin(program, options_), "default");
   tune(program, options_);
   EXPECT_EQ(origin(program, options_), "store");

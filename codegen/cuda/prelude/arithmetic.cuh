@@ -30,6 +30,21 @@ __device__ __forceinline__ T wrap_neg(T a) {
 template <typename T>
 constexpr bool is_signed = T(-1) < T(0);
 
+// @div_sizes
+// Of what is not negative, by what may be 0: a size.
+template <typename T>
+__device__ __forceinline__ T div_sizes(T a, T b) {
+  using U = Unsigned<sizeof(T)>;
+  return b == 0 ? 0 : static_cast<T>(static_cast<U>(a) / static_cast<U>(b));
+}
+
+// @mod_sizes
+template <typename T>
+__device__ __forceinline__ T mod_sizes(T a, T b) {
+  using U = Unsigned<sizeof(T)>;
+  return b == 0 ? 0 : static_cast<T>(static_cast<U>(a) % static_cast<U>(b));
+}
+
 // @q_floor_div
 template <typename T>
 __device__ __forceinline__ T q_floor_div(T a, T b) {
