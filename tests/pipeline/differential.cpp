@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "base/numeric.h"
@@ -12,6 +16,7 @@
 #include "ir/bounds.h"
 #include "ir/evaluate.h"
 #include "ir/generate.h"
+#include "ir/parser.h"
 #include "ir/printer.h"
 #include "pipeline/compile.h"
 
@@ -55,6 +60,26 @@ runtime::Buffer upload(runtime::Device& device, const ir::OwnedTensor& tensor) {
 void* place(const runtime::Buffer& buffer, const ir::OwnedTensor& tensor) {
   const auto offset = static_cast<const std::byte*>(tensor.host.data) - tensor.bytes.data();
   return buffer.data() == nullptr ? nullptr : static_cast<std::byte*>(buffer.data()) + offset;
+}
+
+// What the jobs report, in their order, up to the first few: most of their time is a compiler's, which scales.
+std::vector<std::string> in_parallel(std::size_t jobs, const std::function<std::string(std::size_t)>& job) {
+  constexpr int kEnough = 3;
+  std::vector<std::string> reports(jobs);
+  std::atomic<std::size_t> next = 0;
+  std::atomic<int> found = 0;
+  std::vector<std::jthread> workers;
+  for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t) {
+    workers.emplace_back([&] {
+      for (std::size_t i = next++; i < jobs && found < kEnough; i = next++) {
+        reports[i] = job(i);
+        if (!reports[i].empty()) ++found;
+      }
+    });
+  }
+  workers.clear();
+  std::erase_if(reports, [](const std::string& report) { return report.empty(); });
+  return reports;
 }
 
 std::uint64_t setting(const char* name, std::uint64_t fallback) {
@@ -203,14 +228,20 @@ std::string differ_generated(std::uint64_t seed, runtime::Device& device) {
 }
 
 std::vector<std::string> differences_of_generated(runtime::Device& device, std::uint64_t count) {
-  constexpr std::size_t kEnough = 3;
-  const std::uint64_t first = setting("QUERN_FUZZ_SEED", 1), end = first + setting("QUERN_FUZZ_COUNT", count);
-  std::vector<std::string> differences;
-  for (std::uint64_t seed = first; seed < end && differences.size() < kEnough; ++seed) {
-    std::string difference = differ_generated(seed, device);
-    if (!difference.empty()) differences.push_back(std::move(difference));
-  }
-  return differences;
+  const std::uint64_t first = setting("QUERN_FUZZ_SEED", 1);
+  return in_parallel(setting("QUERN_FUZZ_COUNT", count),
+                     [&](std::size_t i) { return differ_generated(first + i, device); });
+}
+
+std::vector<std::string> differences_of_shapes(const ShapeCase& shapes, runtime::Device& device) {
+  const Target& target = device.info().target;
+  const ir::Program program = ir::parse_program(shapes.text);
+  constexpr std::size_t kSchedules = 3;  // the fallback and random ones
+  return in_parallel(shapes.sizes.size() * kSchedules, [&](std::size_t i) {
+    const std::size_t seed = i % kSchedules + 1;
+    return differ(program, shapes.sizes[i / kSchedules], device,
+                  seed == 1 ? choose_fallback(target) : choose_random(target, seed), seed);
+  });
 }
 
 }  // namespace quern::pipeline

@@ -23,8 +23,13 @@ std::string differ(const ir::Program& program, std::span<const std::int64_t> siz
 // The same for the random program of a seed.
 std::string differ_generated(std::uint64_t seed, runtime::Device& device);
 
-// The first few differences of the random programs of `count` seeds; QUERN_FUZZ_SEED and QUERN_FUZZ_COUNT choose others.
+// The first few differences of the random programs of `count` seeds; QUERN_FUZZ_SEED and QUERN_FUZZ_COUNT choose
+// others.
 std::vector<std::string> differences_of_generated(runtime::Device& device, std::uint64_t count);
+
+// The same for the cases below, under the fallback and under random schedules.
+struct ShapeCase;
+std::vector<std::string> differences_of_shapes(const ShapeCase& shapes, runtime::Device& device);
 
 // Programs and sizes that every device is tried on: odd, prime, empty, aligned and ragged ones.
 struct ShapeCase {

@@ -2,11 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <string>
-#include <vector>
-
-#include "ir/parser.h"
 
 namespace quern::pipeline {
 namespace {
@@ -20,14 +16,7 @@ class Shapes : public testing::TestWithParam<ShapeCase> {};
 
 TEST_P(Shapes, AgreeWithTheReferenceUnderSeveralSchedules) {
   runtime::Device& cpu = runtime::open_device("cpu");
-  const Target& target = cpu.info().target;
-  const ir::Program program = ir::parse_program(GetParam().text);
-  for (const std::vector<std::int64_t>& sizes : GetParam().sizes) {
-    EXPECT_EQ(differ(program, sizes, cpu, choose_fallback(target), 1), "");
-    for (std::uint64_t seed = 2; seed < 4; ++seed) {
-      EXPECT_EQ(differ(program, sizes, cpu, choose_random(target, seed), seed), "");
-    }
-  }
+  for (const std::string& difference : differences_of_shapes(GetParam(), cpu)) ADD_FAILURE() << difference;
 }
 
 INSTANTIATE_TEST_SUITE_P(Differential, Shapes, testing::ValuesIn(shape_cases()),

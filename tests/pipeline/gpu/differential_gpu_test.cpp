@@ -1,10 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
-#include <vector>
 
 #include "base/error.h"
-#include "ir/parser.h"
 #include "tests/pipeline/differential.h"
 
 namespace quern::pipeline {
@@ -32,12 +30,7 @@ TEST_F(GpuDifferential, RandomProgramsAgreeWithTheReference) {
 class GpuShapes : public GpuDifferential, public testing::WithParamInterface<ShapeCase> {};
 
 TEST_P(GpuShapes, AgreeWithTheReferenceUnderSeveralSchedules) {
-  const Target& target = gpu()->info().target;
-  const ir::Program program = ir::parse_program(GetParam().text);
-  for (const std::vector<std::int64_t>& sizes : GetParam().sizes) {
-    EXPECT_EQ(differ(program, sizes, *gpu(), choose_fallback(target), 1), "");
-    EXPECT_EQ(differ(program, sizes, *gpu(), choose_random(target, 2), 2), "");
-  }
+  for (const std::string& difference : differences_of_shapes(GetParam(), *gpu())) ADD_FAILURE() << difference;
 }
 
 INSTANTIATE_TEST_SUITE_P(Gpu, GpuShapes, testing::ValuesIn(shape_cases()),
