@@ -15,6 +15,7 @@
 #include "ir/rewrite.h"
 #include "ir/scalar.h"
 #include "quern/host.h"
+#include "runtime/host_memory.h"
 
 namespace quern {
 namespace {
@@ -28,6 +29,17 @@ std::string text_of(const std::vector<std::int64_t>& shape) {
 std::string text_of(const ir::Tensor& tensor) {
   ir::Names names;
   return fmt::format("{}{}", name(tensor.dtype), ir::to_string(tensor.shape, names));
+}
+
+std::size_t bytes_of(const HostArray& array) {
+  std::int64_t bytes = byte_size(array.dtype);
+  if (std::ranges::count(array.shape, 0) > 0) return 0;
+  for (const std::int64_t extent : array.shape) {
+    if (__builtin_mul_overflow(bytes, extent, &bytes)) {
+      fail("{} has more bytes than any memory, 2^63 or more; use smaller sizes", array.type());
+    }
+  }
+  return static_cast<std::size_t>(bytes);
 }
 
 // SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine.
@@ -105,13 +117,20 @@ void fill_integers(HostArray& array, const Range& range, bool sorted, Random& ra
   const bool stated = range.lo != Range().lo || range.hi != Range().hi;
   Range of = stated ? range : narrow;
   if (is_bool(array.dtype)) of = {0, 2};
-  std::vector<std::int64_t> values(array.data.size() / bytes);
   const auto width = of.hi > of.lo ? static_cast<std::uint64_t>(of.hi) - static_cast<std::uint64_t>(of.lo) : 1;
-  for (std::int64_t& value : values) value = of.lo + static_cast<std::int64_t>(random.next() % width);
-  if (sorted) std::sort(values.begin(), values.end());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    ir::store(array.dtype, &array.data[i * bytes], ir::fit(array.dtype, {.integer = values[i]}));
+  const auto draw = [&] { return of.lo + static_cast<std::int64_t>(random.next() % width); };
+  const auto put = [&](std::size_t i, std::int64_t value) {
+    ir::store(array.dtype, &array.data[i * bytes], ir::fit(array.dtype, {.integer = value}));
+  };
+  const std::size_t count = array.data.size() / bytes;
+  if (!sorted) {
+    for (std::size_t i = 0; i < count; ++i) put(i, draw());
+    return;
   }
+  std::vector<std::int64_t> values(count);
+  std::ranges::generate(values, draw);
+  std::ranges::sort(values);
+  for (std::size_t i = 0; i < count; ++i) put(i, values[i]);
 }
 
 }  // namespace
@@ -147,7 +166,9 @@ std::vector<std::int64_t> SymbolValues::shape(const ir::Tensor& tensor) const {
 }  // namespace api
 
 HostArray::HostArray(DType of, std::vector<std::int64_t> dims) : dtype(of), shape(std::move(dims)) {
-  data.resize(static_cast<std::size_t>(size()) * static_cast<std::size_t>(byte_size(dtype)));
+  const std::size_t bytes = bytes_of(*this);
+  runtime::require_host_memory(bytes, type());
+  data.resize(bytes);
 }
 
 std::int64_t HostArray::size() const {

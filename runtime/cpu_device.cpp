@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "runtime/host_memory.h"
 #if QUERN_WITH_CPU
 #include "runtime/cpu/load.h"
 #endif
@@ -53,9 +54,8 @@ class CpuDevice final : public Device {
   void* allocate(std::size_t bytes) override {
     constexpr std::size_t kAlignment = 256;
     if (bytes == 0) return nullptr;
-    void* memory = bytes > SIZE_MAX - kAlignment
-                       ? nullptr
-                       : std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    require_host_memory(bytes, "a buffer");
+    void* memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
     if (memory == nullptr) fail("out of memory on cpu: {} bytes wanted, the machine has {}", bytes, info_.memory_bytes);
     return memory;
   }

@@ -23,7 +23,7 @@ struct HostArray {
   std::vector<std::byte> data;
 
   HostArray() = default;
-  // Of zeros.
+  // Of zeros. Throws Error with the bytes wanted and available where memory does not suffice.
   QUERN_API HostArray(DType dtype, std::vector<std::int64_t> shape);
 
   QUERN_API std::int64_t size() const;  // elements

@@ -1,0 +1,18 @@
+#pragma once
+// How much memory the host can still give. Systems that overcommit grant more than they have and kill the process that
+// uses it, so what is large is asked for here first.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace quern::runtime {
+
+// Bytes that this process can still use: the system's estimate, at most the limit of its control group.
+std::int64_t available_host_memory();
+
+// Throws Error with the bytes wanted, for what, and those available, where they do not suffice. Small blocks are not
+// worth asking for.
+void require_host_memory(std::size_t bytes, std::string_view purpose);
+
+}  // namespace quern::runtime
