@@ -61,14 +61,23 @@ const std::filesystem::path& created_privately(const std::filesystem::path& path
   return path;
 }
 
-// A database left in write-ahead mode where nothing can be written reads only as one that nobody changes.
-Connection connect(const std::filesystem::path& path) {
+// Reads need no room where nobody else writes: SQLite is told so.
+bool reads_immutable(const SqliteError& error) {
+  const int code = error.code();
+  return code == SQLITE_CANTOPEN || code == SQLITE_READONLY || code == SQLITE_FULL || code == SQLITE_IOERR;
+}
+
+// A database in write-ahead mode makes files beside itself even to be read. Where it cannot, be it for want of rights
+// or of room, it is read as it is and `why_read_only` says so.
+Connection connect(const std::filesystem::path& path, std::string& why_read_only) {
   try {
     Connection connection(created_privately(path));
     Statement(connection, "SELECT count(*) FROM sqlite_schema").run();
+    if (connection.read_only()) why_read_only = "it is read-only";
     return connection;
   } catch (const SqliteError& e) {
-    if (path.empty() || (e.code() != SQLITE_CANTOPEN && e.code() != SQLITE_READONLY)) throw;
+    if (path.empty() || !reads_immutable(e)) throw;
+    why_read_only = e.what();
     return Connection(path, Connection::Mode::immutable);
   }
 }
@@ -136,18 +145,19 @@ std::vector<WinnerEntry> read_winners(Statement& statement) {
 
 }  // namespace
 
-Database::Database(const std::filesystem::path& path) : connection_(connect(path)) {
+Database::Database(const std::filesystem::path& path) : connection_(connect(path, why_read_only_)) {
   const bool in_memory = path.empty();
   const std::int64_t version = pragma("user_version");
   const bool empty = version == 0 && [&] {
     Statement count(connection_, "SELECT count(*) FROM sqlite_schema");
     return count.step() && count.integer(0) == 0;
   }();
-  if (!empty && pragma("application_id") != kApplicationId) fail("it is not a tuning store of Quern");
+  const std::int64_t application = pragma("application_id");
+  if (application != kApplicationId && !(empty && application == 0)) fail("it is not a tuning store of Quern");
   if (version > static_cast<std::int64_t>(kMigrations.size())) {
     fail("a newer Quern wrote it: its version is {}, this Quern reads up to {}", version, kMigrations.size());
   }
-  if (!in_memory && !read_only()) {
+  if (!in_memory && why_read_only_.empty()) {
     connection_.execute(shares_memory(path) ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode=DELETE");
     connection_.execute("PRAGMA synchronous=NORMAL");
   }

@@ -30,7 +30,8 @@ class Database {
   // for a file of a newer Quern or of another program.
   explicit Database(const std::filesystem::path& path);
 
-  bool read_only() const { return connection_.read_only(); }
+  // Why the file cannot be written; empty: it can.
+  const std::string& why_read_only() const { return why_read_only_; }
 
   std::optional<Winner> winner(const WinnerKey& key) const;
   // Winners of the same structure, device and strategy, as listed rows.
@@ -57,6 +58,7 @@ class Database {
   std::int64_t pragma(const std::string& name) const;
   void put_task(const WinnerKey& key);
 
+  std::string why_read_only_;  // set as the connection is made
   Connection connection_;
 };
 

@@ -51,7 +51,7 @@ Store::Store(const std::filesystem::path& path) : path_(path) {
     prepare_store_folder(path);
     file_ = std::make_unique<Database>(path);
     file_takes_writes_ = true;
-    if (file_->read_only()) keep_in_memory("it is read-only");
+    if (const std::string& why = file_->why_read_only(); !why.empty()) keep_in_memory(why);
   } catch (const Error& e) {
     lose_file(e.what());
   } catch (const SqliteError& e) {
@@ -74,6 +74,7 @@ Database& Store::memory() {
 void Store::lose_file(const std::string& why) {
   file_.reset();
   file_takes_writes_ = false;
+  why_lost_ = why;
   warn_once(
       fmt::format("the tuning store {} is not used, what is tuned now is kept in memory: {}. Choose another file "
                   "with QUERN_STORE, or remove this one",
@@ -218,7 +219,12 @@ StoreStatistics Store::statistics() {
   return sum;
 }
 
+void Store::require_file() const {
+  if (!why_lost_.empty()) fail("the tuning store {} cannot be changed: {}", path_.string(), why_lost_);
+}
+
 void Store::erase(std::string_view prefix) {
+  require_file();
   const std::vector<WinnerEntry> winners = this->winners(prefix);
   const std::vector<BinaryEntry> binaries = this->binaries(prefix);
   const std::size_t fits = winners.size() + binaries.size();
@@ -231,6 +237,7 @@ void Store::erase(std::string_view prefix) {
 }
 
 void Store::erase_everything() {
+  require_file();
   change([](Database& layer) { layer.erase_everything(); });
 }
 

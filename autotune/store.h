@@ -71,6 +71,8 @@ class Store {
   Database& memory();
   // What is in the file changes, or an Error says why not.
   void change(const std::function<void(Database&)>& work);
+  // Error where there should be a file and it is not used.
+  void require_file() const;
   void lose_file(const std::string& why);
   void keep_in_memory(const std::string& why);
   void on_failure(const SqliteError& error);
@@ -80,6 +82,7 @@ class Store {
   std::filesystem::path path_;
   std::unique_ptr<Database> file_, memory_;
   bool file_takes_writes_ = false;
+  std::string why_lost_;  // the file is not used; empty: it is, or there is none
   bool warned_ = false;
   std::set<std::string> damaged_;  // entries that were warned of
 };
