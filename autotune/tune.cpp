@@ -180,7 +180,7 @@ class KernelTuner {
         entry.rejection = fmt::format("does not run: {}", e.what());
       }
     }
-    if (entry.time() > kTooSlow * best_) entry.loaded.reset();
+    if (entry.time() > kTooSlow * best_ && &entry != &entries_[0]) entry.loaded.reset();
     record(entry);
   }
 
@@ -198,14 +198,17 @@ class KernelTuner {
     return !observer_ || observer_(step_);
   }
 
-  // The fastest, in turns, so that a drift of the clocks meets all of them.
+  // The fastest and the fallback, which they are compared with, in turns, so that a drift of the clocks meets all.
   void rerun_finalists(const ProblemData& data) {
     std::vector<Entry*> order;
     for (Entry& entry : entries_) {
       if (entry.loaded && std::isfinite(entry.time())) order.push_back(&entry);
     }
-    std::stable_sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) { return a->time() < b->time(); });
-    order.resize(std::min(order.size(), kFinalists));
+    const auto fallback_first = [&](const Entry* a, const Entry* b) {
+      return std::pair(a != &entries_[0], a->time()) < std::pair(b != &entries_[0], b->time());
+    };
+    std::stable_sort(order.begin(), order.end(), fallback_first);
+    order.resize(std::min(order.size(), kFinalists + 1));
     if (order.size() < 2) return;
     for (Entry* entry : order) entry->samples.clear();
     for (int round = 0; round < kRounds; ++round) {
