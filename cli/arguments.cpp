@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <sstream>
 
 namespace quern::cli {
@@ -26,7 +28,18 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-std::string read_stream(std::istream& in) { return {std::istreambuf_iterator<char>(in), {}}; }
+constexpr std::size_t kMostBytes = std::size_t{1} << 24;
+
+std::string read_stream(std::istream& in, const std::string& name) {
+  std::string text(kMostBytes + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > kMostBytes) {
+    throw Error(
+        fmt::format("cannot read the program '{}': it has more than {} bytes; programs are text", name, kMostBytes));
+  }
+  return text;
+}
 
 Policy parse_policy(const std::string& name) {
   if (name == "frozen") return Policy::frozen;
@@ -57,14 +70,16 @@ void add_common(CLI::App& command, CommonArguments& arguments) {
 Program load_program(const std::string& text) {
   if (text.empty())
     throw Error("no program given: name a file, '-' or a builder call such as \"softmax(m=1024, n=1024)\"");
-  if (text == "-") return Program::parse(read_stream(std::cin));
+  if (text == "-") return Program::parse(read_stream(std::cin, text));
   if (!std::filesystem::exists(text) && text.find('(') != std::string::npos) return Program::parse(text);
+  if (std::filesystem::is_directory(text))
+    throw Error(fmt::format("cannot read the program '{}': it is a folder", text));
   std::ifstream file(text, std::ios::binary);
-  if (!file || std::filesystem::is_directory(text)) {
+  if (!file) {
     throw Error(
-        fmt::format("cannot read the program '{}': there is no such file; a builder call has parentheses", text));
+        fmt::format("cannot read the program '{}': {}; a builder call has parentheses", text, std::strerror(errno)));
   }
-  return Program::parse(read_stream(file));
+  return Program::parse(read_stream(file, text));
 }
 
 Sizes parse_sizes(const std::vector<std::string>& texts) {

@@ -57,7 +57,8 @@ std::vector<Workload> load_workloads(const std::string& path);
 // The one program of the arguments as a workload, its sizes bound.
 Workload one_workload(const ProgramArguments& arguments);
 
-// Set by Ctrl-C; what runs looks at it between steps.
+// Set by Ctrl-C from catch_interrupts() on, which is for commands that look at it between steps; the others end at
+// once.
 std::atomic<bool>& interrupted();
 void catch_interrupts();
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "cli/commands.h"
@@ -112,8 +113,8 @@ int run_against(const BenchArguments& arguments, const std::vector<Workload>& al
   } else {
     fmt::print("{}", table.text());
     for (const auto& [peer, list] : ratios) {
-      fmt::print("geometric mean against {}: {:.3f} over {} case{}\n", peer, bench::geometric_mean(list), list.size(),
-                 list.size() == 1 ? "" : "s");
+      fmt::print("geometric mean against {}: {:.3f} over {}\n", peer, bench::geometric_mean(list),
+                 counted(std::ssize(list), "case", "cases"));
     }
   }
   fmt::print(stderr, "{}", faults);
@@ -129,6 +130,7 @@ int run_against(const BenchArguments&, const std::vector<Workload>&) {
 #endif
 
 int run_bench(const BenchArguments& arguments) {
+  catch_interrupts();
   if (arguments.samples < 1) throw Error(fmt::format("--samples is 1 or more, not {}", arguments.samples));
   if (arguments.runs < 1) throw Error(fmt::format("--runs is 1 or more, not {}", arguments.runs));
   const std::vector<Workload> all =

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <iterator>
+
 #include "cli/commands.h"
 #include "cli/output.h"
 
@@ -51,8 +53,10 @@ int run_ls(const CacheArguments& arguments) {
   for (const StoredWinner& w : contents.winners) {
     table.add({w.id.substr(0, kShownId), w.title, w.device, time_text(w.seconds), w.schedule});
   }
-  fmt::print("{}\n{}{} winners, {} binaries, {} candidates, {} samples\n", contents.path, table.text(),
-             contents.winners.size(), contents.binaries.size(), contents.candidates, contents.samples);
+  fmt::print("{}\n{}{}, {}, {}, {}\n", contents.path, table.text(),
+             counted(std::ssize(contents.winners), "winner", "winners"),
+             counted(std::ssize(contents.binaries), "binary", "binaries"),
+             counted(contents.candidates, "candidate", "candidates"), counted(contents.samples, "sample", "samples"));
   return 0;
 }
 
@@ -83,7 +87,7 @@ int run_clear(const CacheArguments& arguments) {
   if (arguments.json) {
     print_json({{"removed", removed}});
   } else {
-    fmt::print("{} entries removed\n", removed);
+    fmt::print("{} removed\n", counted(removed, "entry", "entries"));
   }
   return 0;
 }
@@ -100,7 +104,11 @@ void add_cache(CLI::App& app, int& code) {
     command->add_flag("--json", arguments->json, "print one JSON document instead of text");
     command->add_option("--store", arguments->store, "path of the tuning store");
     if (takes_id) {
-      CLI::Option* id = command->add_option("ID", arguments->id, "the beginning of an id");
+      // An empty one comes from a variable that is not set; it does not stand for everything.
+      CLI::Option* id =
+          command->add_option("ID", arguments->id, "the beginning of an id")->check([](const std::string& text) {
+            return text.empty() ? "it is empty" : "";
+          });
       if (needs_id) id->required();
     }
     command->callback([arguments, run, &code] { code = run(*arguments); });

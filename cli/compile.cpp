@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 
 #include "cli/commands.h"
@@ -18,7 +20,24 @@ void write(const std::string& path, const std::string& bytes) {
   std::ofstream file(path, std::ios::binary);
   file << bytes;
   file.close();
-  if (!file) throw Error(fmt::format("cannot write '{}'", path));
+  if (!file) throw Error(fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
+}
+
+// The text of one stage to its file, or to standard output.
+void emit(const Executable& executable, const CompileArguments& arguments) {
+  const Stage stage = parse_stage(arguments.emit);
+  if (arguments.common.json && arguments.output.empty() && stage == Stage::cubin) {
+    throw Error("a cubin is no text that a JSON document could hold; give its file with -o");
+  }
+  const std::string text = executable.emit(stage);
+  if (!arguments.output.empty()) write(arguments.output, text);
+  if (arguments.common.json) {
+    Json json = {{"stage", arguments.emit}};
+    json[arguments.output.empty() ? "text" : "file"] = arguments.output.empty() ? text : arguments.output;
+    print_json(json);
+  } else if (arguments.output.empty()) {
+    fmt::print("{}", text);
+  }
 }
 
 int run_compile(const CompileArguments& arguments) {
@@ -27,12 +46,7 @@ int run_compile(const CompileArguments& arguments) {
   options.target = arguments.target;
   const Executable executable = compile(workload.program, options);
   if (!arguments.emit.empty()) {
-    const std::string text = executable.emit(parse_stage(arguments.emit));
-    if (arguments.output.empty()) {
-      fmt::print("{}", text);
-    } else {
-      write(arguments.output, text);
-    }
+    emit(executable, arguments);
     return 0;
   }
   if (!arguments.output.empty()) executable.save(arguments.output);

@@ -55,6 +55,7 @@ std::vector<std::string> row_of(const DemoResult& r) {
 }
 
 int run_demo(const DemoArguments& arguments) {
+  catch_interrupts();
   const Device device = Device::open(arguments.common.device);
   const DeviceInfo info = device.info();
   Options options = options_of(arguments.common, {});

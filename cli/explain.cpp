@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <iterator>
+
 #include "cli/commands.h"
 #include "cli/output.h"
 
@@ -45,8 +47,9 @@ int run_explain(const ExplainArguments& arguments) {
     print_json(to_json(report));
     return 0;
   }
-  fmt::print("{} for {}: {} kernel{}, {} of workspace\n", workload.name, executable.target(), report.kernels.size(),
-             report.kernels.size() == 1 ? "" : "s", bytes_text(static_cast<double>(report.workspace_bytes)));
+  fmt::print("{} for {}: {}, {} of workspace\n", workload.name, executable.target(),
+             counted(std::ssize(report.kernels), "kernel", "kernels"),
+             bytes_text(static_cast<double>(report.workspace_bytes)));
   for (std::size_t k = 0; k < report.kernels.size(); ++k) print_kernel(report.kernels[k], k + 1, report.kernels.size());
   for (const std::string& variant : report.variants) fmt::print("variant {}\n", variant);
   if (report.roofline_seconds >= 0) {

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
-#include <regex>
+#include <optional>
 
 #include "quern/error.h"
 
@@ -57,6 +59,33 @@ void reorder(HostArray& array) {
   array.data = std::move(result);
 }
 
+// What stands between `open` and `close` behind a key of the header, a Python dictionary; nothing where the key is
+// missing or its value begins otherwise.
+std::optional<std::string> entry(std::string_view header, std::string_view key, char open, char close) {
+  const std::size_t at = header.find(fmt::format("'{}':", key));
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::size_t begin = header.find_first_not_of(' ', at + key.size() + 3);
+  if (begin == std::string_view::npos || header[begin] != open) return std::nullopt;
+  const std::size_t end = header.find(close, begin + 1);
+  if (end == std::string_view::npos) return std::nullopt;
+  return std::string(header.substr(begin + 1, end - begin - 1));
+}
+
+// The numbers of "3, 4" or of Python 2's "3L, 4L".
+std::vector<std::int64_t> parse_shape(const std::string& dims, const std::string& path) {
+  std::vector<std::int64_t> shape;
+  for (const char *at = dims.data(), *end = at + dims.size(); at < end;) {
+    if (!std::isdigit(static_cast<unsigned char>(*at))) {
+      ++at;
+      continue;
+    }
+    const auto [next, error] = std::from_chars(at, end, shape.emplace_back());
+    if (error != std::errc()) refuse(path, fmt::format("its shape ({}) is too large", dims));
+    at = next;
+  }
+  return shape;
+}
+
 std::string read_header(std::ifstream& file, const std::string& path) {
   char start[8];
   if (!file.read(start, sizeof start) || std::string_view(start, 6) != kMagic) refuse(path, "it is no .npy file");
@@ -79,33 +108,18 @@ HostArray read_npy(const std::string& path, DType wanted, const std::string& nam
   std::ifstream file(path, std::ios::binary);
   if (!file) refuse(path, std::strerror(errno));
   const std::string header = read_header(file, path);
-  std::smatch match;
-  if (!std::regex_search(header, match, std::regex("'descr':\\s*'([^']*)'"))) refuse(path, "its header names no dtype");
-  const std::string type = match[1];
-  if (type.size() < 2 || type.substr(1) != descr(wanted) || type[0] == '>') {
+  const auto type = entry(header, "descr", '\'', '\''), dims = entry(header, "shape", '(', ')');
+  if (!type) refuse(path, "its header names no dtype");
+  if (!dims) refuse(path, "its header has no shape");
+  if (type->size() < 2 || type->substr(1) != descr(wanted) || type->front() == '>') {
     throw Error(fmt::format("'{}' holds elements '{}', but {} is {}, which is '<{}' in a .npy file; convert it first",
-                            path, type, name, quern::name(wanted), descr(wanted)));
+                            path, *type, name, quern::name(wanted), descr(wanted)));
   }
-  const bool fortran = std::regex_search(header, std::regex("'fortran_order':\\s*True"));
-  if (!std::regex_search(header, match, std::regex("'shape':\\s*\\(([^)]*)\\)")))
-    refuse(path, "its header has no shape");
-  HostArray array;
-  array.dtype = wanted;
-  const std::string dims = match[1];
-  const std::regex number("[0-9]+");
-  for (std::sregex_iterator it(dims.begin(), dims.end(), number), end; it != end; ++it) {
-    array.shape.push_back(std::stoll(it->str()));
-  }
-  std::int64_t count = 1;
-  for (const std::int64_t extent : array.shape) {
-    if (extent != 0 && count > (std::int64_t{1} << 40) / extent) refuse(path, "its shape is too large");
-    count *= extent;
-  }
-  array.data.resize(static_cast<std::size_t>(count * byte_size(wanted)));
+  HostArray array(wanted, parse_shape(*dims, path));
   if (!file.read(reinterpret_cast<char*>(array.data.data()), static_cast<std::streamsize>(array.data.size()))) {
-    refuse(path, fmt::format("its shape ({}) needs {} bytes, it has {}", dims, array.data.size(), file.gcount()));
+    refuse(path, fmt::format("its shape ({}) needs {} bytes, it has {}", *dims, array.data.size(), file.gcount()));
   }
-  if (fortran) reorder(array);
+  if (entry(header, "fortran_order", 'T', 'e')) reorder(array);
   return array;
 }
 

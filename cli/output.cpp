@@ -38,6 +38,10 @@ std::string rate_text(const Report& report, double seconds) {
 
 std::string bytes_text(double bytes) { return bytes < 0 ? "?" : scaled(bytes, "B"); }
 
+std::string counted(std::int64_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
 std::string Table::text() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {
@@ -81,6 +85,7 @@ TuneReport tune_shown(const Program& program, const Options& options, const std:
 
 Json to_json(const Report& report) {
   Json json;
+  json["kernels"] = Json::array();
   for (const KernelReport& k : report.kernels) {
     json["kernels"].push_back({{"name", k.name},
                                {"strategy", k.strategy},
@@ -136,6 +141,9 @@ Json to_json(const OutputCheck& check) {
           {"worst_bound", check.worst_bound}};
 }
 
-void print_json(const Json& json) { fmt::print("{}\n", json.dump(2)); }
+void print_json(const Json& json) {
+  // Names of files need not be UTF-8.
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
 
 }  // namespace quern::cli

@@ -1,6 +1,7 @@
 #pragma once
 // How results print: numbers with their units, tables, a line of progress.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,10 +10,11 @@
 
 namespace quern::cli {
 
-std::string time_text(double seconds);                                        // "12.3 us"
-std::string rate_text(double amount, double seconds, std::string_view unit);  // "4235 GB/s", "44.9 TFLOP/s"
-std::string rate_text(const Report& report, double seconds);                  // of what bounds the program
-std::string bytes_text(double bytes);                                         // "1.5 GB"
+std::string time_text(double seconds);                                                 // "12.3 us"
+std::string rate_text(double amount, double seconds, std::string_view unit);           // "4235 GB/s", "44.9 TFLOP/s"
+std::string rate_text(const Report& report, double seconds);                           // of what bounds the program
+std::string bytes_text(double bytes);                                                  // "1.5 GB"
+std::string counted(std::int64_t count, std::string_view one, std::string_view many);  // "1 kernel", "2 kernels"
 
 // Rows of cells under a header, columns as wide as they need to be.
 class Table {

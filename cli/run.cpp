@@ -55,6 +55,7 @@ std::vector<HostArray> load_inputs(const Program& program, const std::map<std::s
 }
 
 int run_run(const RunArguments& arguments) {
+  if (arguments.samples < 0) throw Error(fmt::format("--samples is 0 or more, not {}", arguments.samples));
   const Program program = load_program(arguments.program.program);
   const Sizes given = parse_sizes(arguments.program.sizes);
   const auto in = files_of(arguments.in, program, false), out = files_of(arguments.out, program, true);

@@ -15,6 +15,7 @@ struct TuneArguments {
 };
 
 int run_tune(const TuneArguments& arguments) {
+  catch_interrupts();
   const std::vector<Workload> all =
       arguments.workloads.empty() ? std::vector{one_workload(arguments.program)} : load_workloads(arguments.workloads);
   Options options = options_of(arguments.common, {});
