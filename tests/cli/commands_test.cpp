@@ -1,0 +1,188 @@
+// What the commands print, their exit codes, and the forms that a program comes in.
+
+#include <gtest/gtest.h>
+
+#include "api/executable.h"
+#include "autotune/session.h"
+#include "quern/quern.h"
+#include "tests/cli/command.h"
+#include "tests/ir/message.h"
+
+namespace quern::test {
+namespace {
+
+using Commands = Command;
+
+constexpr const char* kDouble = "kernel twice(x: f32[n]) -> (y: f32[n]) { y[i] = x[i] * 2 }\n";
+
+TEST_F(Commands, Version) { EXPECT_EQ(output({"--version"}), std::string(version()) + "\n"); }
+
+TEST_F(Commands, HelpNamesEveryCommand) {
+  const std::string help = output({"--help"});
+  for (const char* command : {"devices", "compile", "run", "tune", "bench", "explain", "cache", "demo", "help"}) {
+    EXPECT_TRUE(contains(help, command));
+  }
+}
+
+TEST_F(Commands, HelpBuildersListsThemWithDefaults) {
+  const nlohmann::json list = json({"help", "builders"});
+  EXPECT_EQ(list.size(), builders().size());
+  const std::string text = output({"help", "builders"});
+  for (const auto& builder : list) EXPECT_TRUE(contains(text, builder["name"].get<std::string>() + ": "));
+  EXPECT_TRUE(contains(text, "dtype=f32"));
+}
+
+TEST_F(Commands, DevicesListsTheCpuAndSaysWhyThereIsNoGpu) {
+  const nlohmann::json list = json({"devices"});
+  const auto& cpu = list["devices"].back();
+  EXPECT_EQ(cpu["id"], "cpu");
+  EXPECT_GT(cpu["memory_bytes"], 0);
+  EXPECT_EQ(list["why_no_gpu"] == "", list["devices"].size() > 1);
+  EXPECT_TRUE(contains(output({"devices"}), cpu["target"]));
+}
+
+TEST_F(Commands, ProgramsAreFilesStandardInputOrBuilderCalls) {
+  write("twice.qn", kDouble);
+  const auto run = [&](const std::string& program, const Setting& setting = {}) {
+    return output({"run", program, "-D", "n=5", "--seed", "3"}, setting);
+  };
+  const std::string from_file = run("twice.qn");
+  EXPECT_TRUE(contains(from_file, "y: f32[5], sum "));
+  EXPECT_EQ(run(path("twice.qn")), from_file);
+  EXPECT_EQ(run("-", {.input = kDouble, .variables = {}}), from_file);
+  EXPECT_TRUE(contains(run("add(n=n)"), "y: f32[5], sum "));
+  write("odd (name).qn", kDouble);
+  EXPECT_EQ(run("odd (name).qn"), from_file);
+}
+
+TEST_F(Commands, SizesComeInOneOptionOrSeveral) {
+  const std::string at_once = output({"run", "matmul(m=m, n=n, k=k)", "-D", "m=2,n=3, k=4"});
+  EXPECT_TRUE(contains(at_once, "c: f32[2, 3]"));
+  EXPECT_EQ(output({"run", "matmul(m=m, n=n, k=k)", "-D", "m=2", "-D", "k=4", "--size", "n=3"}), at_once);
+}
+
+TEST_F(Commands, CompileSaysWhatItMade) {
+  const nlohmann::json first = json({"compile", "softmax(m=64, n=64)", "--device", "cpu"});
+  EXPECT_TRUE(first["target"].get<std::string>().starts_with("cpu:"));
+  EXPECT_FALSE(first["from_store"]);
+  EXPECT_EQ(first["kernels"].size(), 1U);
+  EXPECT_TRUE(json({"compile", "softmax(m=64, n=64)", "--device", "cpu"})["from_store"]);
+  EXPECT_FALSE(json({"compile", "softmax(m=64, n=64)", "--device", "cpu", "--no-store"})["from_store"]);
+  const std::string text = output({"compile", "softmax(m=64, n=64)", "--device", "cpu"});
+  EXPECT_TRUE(contains(text, first["schedule"]));
+  EXPECT_TRUE(contains(text, "from the store"));
+}
+
+TEST_F(Commands, CompileTakesASchedule) {
+  const std::string schedule = "pointwise threads=16 vec=1 rows=4 tile=0";
+  const auto report = json({"compile", "add(n=64)", "--device", "cpu", "--schedule", schedule});
+  EXPECT_EQ(report["schedule"], schedule);
+  EXPECT_EQ(report["kernels"][0]["origin"], "given");
+}
+
+TEST_F(Commands, CompileEmitsEveryStageOfTheCpu) {
+  const std::map<std::string, std::string> parts = {
+      {"tensor", "y[i] = a[i] + b[i]"}, {"tile", "tile {"},   {"thread", "thread ("},
+      {"llvm", "define void @add"},     {"asm", "add_0_0"}, {"plan", "\"quern_plan\""}};
+  for (const auto& [stage, part] : parts) {
+    const std::vector<std::string> call = {"compile", "add(n=64)", "--target", "cpu:x86-64-v3", "--emit", stage};
+    const std::string text = output(call);
+    EXPECT_TRUE(contains(text, part)) << stage;
+    EXPECT_EQ(json(call)["text"], text) << stage;
+  }
+}
+
+TEST_F(Commands, CompileWritesWhatItEmits) {
+  const std::vector<std::string> call = {"compile", "add(n=64)", "--device", "cpu", "--emit", "tile"};
+  const std::string text = output(call);
+  std::vector<std::string> to_file = call;
+  to_file.insert(to_file.end(), {"-o", "add.tile"});
+  EXPECT_EQ(output(to_file), "");
+  EXPECT_EQ(read("add.tile"), text);
+  EXPECT_EQ(json(to_file)["file"], "add.tile");
+}
+
+TEST_F(Commands, CompileSavesAheadOfTime) {
+  EXPECT_TRUE(contains(output({"compile", "add(n=n)", "--device", "cpu", "-o", "add.qx"}), "saved to add.qx"));
+  const Executable loaded = Executable::load(path("add.qx"), "cpu");
+  const std::vector<HostArray> inputs = random_inputs(loaded.program(), {{"n", 7}});
+  EXPECT_TRUE(run_host(loaded, inputs, {}, {.check = true}).passed());
+}
+
+#if QUERN_WITH_CUDA
+// NVRTC needs no GPU; where it is missing too the test says so.
+TEST_F(Commands, CompileEmitsCudaWithoutAGpu) {
+  const std::vector<std::string> call = {"compile", "add(n=64)", "--target", "cuda:sm_90a", "--emit"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), call.begin(), call.end());
+    return more;
+  };
+  const Outcome cuda = quern(with({"cuda"}));
+  if (cuda.code == 2) GTEST_SKIP() << cuda.err;
+  EXPECT_TRUE(contains(cuda.out, "__global__ void"));
+  EXPECT_TRUE(contains(output(with({"ptx"})), ".target sm_90a"));
+  EXPECT_EQ(output(with({"cubin", "-o", "add.cubin"})), "");
+  EXPECT_TRUE(read("add.cubin").starts_with("\x7f" "ELF"));
+  EXPECT_EQ(output(with({"cubin"})), read("add.cubin"));
+  EXPECT_TRUE(contains(refusal(with({"cubin", "--json"})), "give its file with -o"));
+  EXPECT_TRUE(contains(refusal({"compile", "add(n=64)", "--target", "cuda:sm_90a", "--emit", "llvm"}),
+                       "there is no llvm of a program for cuda:sm_90a"));
+}
+#endif
+
+TEST_F(Commands, ExplainShowsRolesSchedulesAndCosts) {
+  const std::vector<std::string> call = {"explain", "linear(m=64, n=32, k=16, act=relu)", "--device", "cpu"};
+  const std::string text = output(call);
+  for (const char* part : {"1 kernel, ", "(contraction)", "schedule   contraction block=", "[default]", "m: i (64)",
+                           "k: p (16)", "roofline", "variant ", "whole program: "}) {
+    EXPECT_TRUE(contains(text, part));
+  }
+  const auto report = json(call);
+  EXPECT_EQ(report["operations"], 2 * 64 * 32 * 16 + 2 * 64 * 32);
+  EXPECT_EQ(report["kernels"][0]["strategy"], "contraction");
+}
+
+TEST_F(Commands, RunIsTheSameForTheSameSeed) {
+  const auto sum = [&](const char* seed) {
+    return json({"run", "add(n=1000)", "--device", "cpu", "--seed", seed})["outputs"][0]["sum"].get<double>();
+  };
+  EXPECT_EQ(sum("7"), sum("7"));
+  EXPECT_NE(sum("7"), sum("8"));
+}
+
+TEST_F(Commands, RunChecksAndTimes) {
+  const auto report = json({"run", "softmax(m=9, n=17)", "--device", "cpu", "--check", "--samples", "3"});
+  EXPECT_EQ(report["checks"][0]["wrong"], 0);
+  EXPECT_EQ(report["checks"][0]["checked"], 9 * 17);
+  EXPECT_EQ(report["samples"].size(), 3U);
+  const std::string text = output({"run", "softmax(m=9, n=17)", "--device", "cpu", "--check", "--samples", "3"});
+  EXPECT_TRUE(contains(text, "check y: all 153 elements right"));
+  EXPECT_TRUE(contains(text, "median of 3 launches: "));
+}
+
+// The store is made to hold another program's binary for this one.
+TEST_F(Commands, AFailedCheckExitsWith1) {
+  const Options options = {.device = "cpu", .use_store = false};
+  const Executable right = compile(Program::parse("add(n=8)"), options);
+  const Executable wrong =
+      compile(Program::parse("kernel sub(a: f32[8], b: f32[8]) -> (y: f32[8]) { y[i] = a[i] - b[i] }"), options);
+  const api::Compiled& compiled = right.state().compiled;
+  const api::Compiled& other = wrong.state().compiled;
+  autotune::Store(store()).record(
+      autotune::binary_key(right.program().ir(), compiled.schedule, compiled.target, "", ""),
+      {"add", other.plan, other.binary});
+  const Outcome outcome = quern({"run", "add(n=8)", "--device", "cpu", "--check"});
+  EXPECT_EQ(outcome.code, 1) << outcome.err;
+  EXPECT_TRUE(contains(outcome.out, "check y: 8 of all 8 elements wrong, the worst at ["));
+  EXPECT_EQ(quern({"run", "add(n=8)", "--device", "cpu"}).code, 0) << "nobody asked";
+}
+
+TEST_F(Commands, WritingToAFullDeviceExitsWith2) {
+  const Outcome outcome =
+      Process({"sh", "-c", std::string(QUERN_COMMAND) + " devices >/dev/full"}, folder_).wait();
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_TRUE(contains(outcome.err, "No space left on device"));
+}
+
+}  // namespace
+}  // namespace quern::test
