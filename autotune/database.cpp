@@ -61,11 +61,12 @@ const std::filesystem::path& created_privately(const std::filesystem::path& path
   return path;
 }
 
-// Reads need no room where nobody else writes: SQLite is told so.
-bool reads_immutable(const SqliteError& error) {
-  const int code = error.code();
-  return code == SQLITE_CANTOPEN || code == SQLITE_READONLY || code == SQLITE_FULL || code == SQLITE_IOERR;
+bool lacks_rights(const SqliteError& error) {
+  return error.code() == SQLITE_CANTOPEN || error.code() == SQLITE_READONLY;
 }
+bool lacks_room(const SqliteError& error) { return error.code() == SQLITE_FULL || error.code() == SQLITE_IOERR; }
+
+constexpr const char* kReadOnly = "it is read-only";
 
 // A database in write-ahead mode makes files beside itself even to be read. Where it cannot, be it for want of rights
 // or of room, it is read as it is and `why_read_only` says so.
@@ -73,11 +74,11 @@ Connection connect(const std::filesystem::path& path, std::string& why_read_only
   try {
     Connection connection(created_privately(path));
     Statement(connection, "SELECT count(*) FROM sqlite_schema").run();
-    if (connection.read_only()) why_read_only = "it is read-only";
+    if (connection.read_only()) why_read_only = kReadOnly;
     return connection;
   } catch (const SqliteError& e) {
-    if (path.empty() || !reads_immutable(e)) throw;
-    why_read_only = e.what();
+    if (path.empty() || !(lacks_rights(e) || lacks_room(e))) throw;
+    why_read_only = lacks_rights(e) ? kReadOnly : e.what();
     return Connection(path, Connection::Mode::immutable);
   }
 }

@@ -42,14 +42,20 @@ void append_new(std::vector<Entry>& to, std::vector<Entry> more) {
 
 }  // namespace
 
-Store::Store(const std::filesystem::path& path) : path_(path) {
-  if (path.empty() || path == kInMemory) {
-    path_.clear();
-    return;
-  }
+Store::Store(const std::filesystem::path& path) : path_(path == kInMemory ? std::filesystem::path() : path) {
+  open(Missing::leave);
+}
+
+Store::~Store() = default;
+
+void Store::open(Missing missing) {
+  if (opened_ || path_.empty()) return;
+  std::error_code ignored;
+  if (missing == Missing::leave && !std::filesystem::exists(path_, ignored)) return;
+  opened_ = true;
   try {
-    prepare_store_folder(path);
-    file_ = std::make_unique<Database>(path);
+    prepare_store_folder(path_);
+    file_ = std::make_unique<Database>(path_);
     file_takes_writes_ = true;
     if (const std::string& why = file_->why_read_only(); !why.empty()) keep_in_memory(why);
   } catch (const Error& e) {
@@ -59,11 +65,9 @@ Store::Store(const std::filesystem::path& path) : path_(path) {
   }
 }
 
-Store::~Store() = default;
-
 std::string Store::location() const {
   const std::lock_guard lock(mutex_);
-  return file_ ? path_.string() : std::string(kInMemory);
+  return path_.empty() || !why_lost_.empty() ? std::string(kInMemory) : path_.string();
 }
 
 Database& Store::memory() {
@@ -105,6 +109,7 @@ void Store::on_failure(const SqliteError& error) {
 template <typename Answer>
 Answer Store::first(const std::function<Answer(Database&)>& ask) {
   const std::lock_guard lock(mutex_);
+  open(Missing::leave);
   for (Database* layer : {memory_.get(), file_.get()}) {
     if (!layer) continue;
     try {
@@ -122,6 +127,7 @@ Answer Store::first(const std::function<Answer(Database&)>& ask) {
 
 void Store::each(const std::function<void(Database&)>& work) {
   const std::lock_guard lock(mutex_);
+  open(Missing::leave);
   for (Database* layer : {memory_.get(), file_.get()}) {
     if (!layer) continue;
     try {
@@ -134,6 +140,7 @@ void Store::each(const std::function<void(Database&)>& work) {
 
 void Store::write(const std::function<void(Database&)>& work) {
   const std::lock_guard lock(mutex_);
+  open(Missing::make);
   if (file_ && file_takes_writes_) {
     try {
       work(*file_);

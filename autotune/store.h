@@ -6,6 +6,7 @@
 // is kept in memory. Either says so once, by a warning. A damaged entry is a miss with a warning. Thread-safe; several
 // processes may use one file at once.
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -24,7 +25,8 @@ class SqliteError;
 
 class Store {
  public:
-  // Opens the file at `path`, making it and its folder; ":memory:" or empty: in memory. Throws nothing for a bad file.
+  // The file at `path`, which the first record makes, with its folder; ":memory:" or empty: in memory. Throws nothing
+  // for a bad file.
   explicit Store(const std::filesystem::path& path);
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -63,6 +65,8 @@ class Store {
   void erase_everything();
 
  private:
+  enum class Missing : std::uint8_t { leave, make };
+  void open(Missing missing);
   // The first answer that is not empty, of memory and of the file; damaged entries are skipped with a warning.
   template <typename Answer>
   Answer first(const std::function<Answer(Database&)>& ask);
@@ -81,6 +85,7 @@ class Store {
   mutable std::mutex mutex_;
   std::filesystem::path path_;
   std::unique_ptr<Database> file_, memory_;
+  bool opened_ = false;
   bool file_takes_writes_ = false;
   std::string why_lost_;  // the file is not used; empty: it is, or there is none
   bool warned_ = false;

@@ -126,7 +126,10 @@ double parse_budget(const std::string& text) {
 
 std::vector<Workload> load_workloads(const std::string& path) {
   std::ifstream file(path);
-  if (!file) throw Error(fmt::format("cannot read the workloads '{}'", path));
+  if (!file) {
+    throw Error(
+        fmt::format("cannot read the workloads '{}': {}; --workloads names their file", path, std::strerror(errno)));
+  }
   std::vector<Workload> workloads;
   int number = 0;
   for (std::string line; std::getline(file, line);) {

@@ -27,9 +27,10 @@ int run_alone(const BenchArguments& arguments, const std::vector<Workload>& all)
   Table table({"workload", "median", "least", "rate", "roofline", "schedule"});
   Json json = Json::array();
   for (const Workload& workload : all) {
+    const std::vector<HostArray> inputs = random_inputs(workload.program, {}, arguments.seed);
     const Executable executable = compile(workload.program, options_of(arguments.common, {}));
-    const RunReport run = run_host(executable, random_inputs(workload.program, {}, arguments.seed), {},
-                                   {.warmup = 5, .samples = arguments.samples, .seed = arguments.seed});
+    const RunReport run =
+        run_host(executable, inputs, {}, {.warmup = 5, .samples = arguments.samples, .seed = arguments.seed});
     const Report report = executable.report();
     const double least = run.samples.empty() ? 0 : *std::min_element(run.samples.begin(), run.samples.end());
     table.add({workload.name, time_text(run.seconds), time_text(least), rate_text(report, run.seconds),

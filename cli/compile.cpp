@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -23,12 +24,16 @@ void write(const std::string& path, const std::string& bytes) {
   if (!file) throw Error(fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
 }
 
-// The text of one stage to its file, or to standard output.
-void emit(const Executable& executable, const CompileArguments& arguments) {
+Stage stage_of(const CompileArguments& arguments) {
   const Stage stage = parse_stage(arguments.emit);
   if (arguments.common.json && arguments.output.empty() && stage == Stage::cubin) {
     throw Error("a cubin is no text that a JSON document could hold; give its file with -o");
   }
+  return stage;
+}
+
+// The text of one stage to its file, or to standard output.
+void emit(const Executable& executable, Stage stage, const CompileArguments& arguments) {
   const std::string text = executable.emit(stage);
   if (!arguments.output.empty()) write(arguments.output, text);
   if (arguments.common.json) {
@@ -44,9 +49,11 @@ int run_compile(const CompileArguments& arguments) {
   const Workload workload = one_workload(arguments.program);
   Options options = options_of(arguments.common, {});
   options.target = arguments.target;
+  std::optional<Stage> stage;
+  if (!arguments.emit.empty()) stage = stage_of(arguments);
   const Executable executable = compile(workload.program, options);
-  if (!arguments.emit.empty()) {
-    emit(executable, arguments);
+  if (stage) {
+    emit(executable, *stage, arguments);
     return 0;
   }
   if (!arguments.output.empty()) executable.save(arguments.output);

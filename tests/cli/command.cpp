@@ -56,8 +56,8 @@ Process::Process(const std::vector<std::string>& command, const fs::path& folder
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "stdout", O_WRONLY | O_CREAT | O_TRUNC, 0600);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "stderr", O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const std::vector<std::string> variables = environment(setting.variables);
-  const int error =
-      posix_spawnp(&id_, command.at(0).c_str(), &actions, nullptr, pointers(command).data(), pointers(variables).data());
+  const int error = posix_spawnp(&id_, command.at(0).c_str(), &actions, nullptr, pointers(command).data(),
+                                 pointers(variables).data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw Error(command.at(0) + ": " + std::strerror(error));
 }
@@ -94,7 +94,7 @@ std::map<std::string, std::string> Command::store_files() const {
   std::map<std::string, std::string> files;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(store().parent_path(), missing)) {
-    files[entry.path().filename().string()] = read_file(entry.path());
+    files[entry.path().filename().string()] = entry.is_regular_file() ? read_file(entry.path()) : "";
   }
   return files;
 }
@@ -114,10 +114,10 @@ std::string Command::output(const std::vector<std::string>& arguments, const Set
   return outcome.out;
 }
 
-nlohmann::json Command::json(std::vector<std::string> arguments, const Setting& setting) const {
+Json Command::document(std::vector<std::string> arguments, const Setting& setting) const {
   arguments.emplace_back("--json");
   const std::string text = output(arguments, setting);
-  nlohmann::json document = nlohmann::json::parse(text, nullptr, false);
+  Json document = Json::parse(text, nullptr, false);
   EXPECT_FALSE(document.is_discarded()) << text;
   return document;
 }

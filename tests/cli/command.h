@@ -12,6 +12,8 @@
 
 namespace quern::test {
 
+using Json = nlohmann::json;
+
 // What a process left behind.
 struct Outcome {
   int code = 0;  // of the exit; 128 + N where signal N ended it
@@ -20,7 +22,7 @@ struct Outcome {
 
 // How to start one, beside its arguments.
 struct Setting {
-  std::string input;                          // on standard input
+  std::string input;                             // on standard input
   std::map<std::string, std::string> variables;  // added to the environment
 };
 
@@ -57,7 +59,7 @@ class Command : public ::testing::Test {
   // The standard output of a call that exits with 0.
   std::string output(const std::vector<std::string>& arguments, const Setting& setting = {}) const;
   // The document that a call with --json prints.
-  nlohmann::json json(std::vector<std::string> arguments, const Setting& setting = {}) const;
+  Json document(std::vector<std::string> arguments, const Setting& setting = {}) const;
   // The message of a call that the user got wrong: exit code 2, nothing on standard output, the store as it was.
   std::string refusal(const std::vector<std::string>& arguments, const Setting& setting = {}) const;
 

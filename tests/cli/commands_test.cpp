@@ -25,7 +25,7 @@ TEST_F(Commands, HelpNamesEveryCommand) {
 }
 
 TEST_F(Commands, HelpBuildersListsThemWithDefaults) {
-  const nlohmann::json list = json({"help", "builders"});
+  const Json list = document({"help", "builders"});
   EXPECT_EQ(list.size(), builders().size());
   const std::string text = output({"help", "builders"});
   for (const auto& builder : list) EXPECT_TRUE(contains(text, builder["name"].get<std::string>() + ": "));
@@ -33,7 +33,7 @@ TEST_F(Commands, HelpBuildersListsThemWithDefaults) {
 }
 
 TEST_F(Commands, DevicesListsTheCpuAndSaysWhyThereIsNoGpu) {
-  const nlohmann::json list = json({"devices"});
+  const Json list = document({"devices"});
   const auto& cpu = list["devices"].back();
   EXPECT_EQ(cpu["id"], "cpu");
   EXPECT_GT(cpu["memory_bytes"], 0);
@@ -62,12 +62,12 @@ TEST_F(Commands, SizesComeInOneOptionOrSeveral) {
 }
 
 TEST_F(Commands, CompileSaysWhatItMade) {
-  const nlohmann::json first = json({"compile", "softmax(m=64, n=64)", "--device", "cpu"});
+  const Json first = document({"compile", "softmax(m=64, n=64)", "--device", "cpu"});
   EXPECT_TRUE(first["target"].get<std::string>().starts_with("cpu:"));
   EXPECT_FALSE(first["from_store"]);
   EXPECT_EQ(first["kernels"].size(), 1U);
-  EXPECT_TRUE(json({"compile", "softmax(m=64, n=64)", "--device", "cpu"})["from_store"]);
-  EXPECT_FALSE(json({"compile", "softmax(m=64, n=64)", "--device", "cpu", "--no-store"})["from_store"]);
+  EXPECT_TRUE(document({"compile", "softmax(m=64, n=64)", "--device", "cpu"})["from_store"]);
+  EXPECT_FALSE(document({"compile", "softmax(m=64, n=64)", "--device", "cpu", "--no-store"})["from_store"]);
   const std::string text = output({"compile", "softmax(m=64, n=64)", "--device", "cpu"});
   EXPECT_TRUE(contains(text, first["schedule"]));
   EXPECT_TRUE(contains(text, "from the store"));
@@ -75,20 +75,20 @@ TEST_F(Commands, CompileSaysWhatItMade) {
 
 TEST_F(Commands, CompileTakesASchedule) {
   const std::string schedule = "pointwise threads=16 vec=1 rows=4 tile=0";
-  const auto report = json({"compile", "add(n=64)", "--device", "cpu", "--schedule", schedule});
+  const auto report = document({"compile", "add(n=64)", "--device", "cpu", "--schedule", schedule});
   EXPECT_EQ(report["schedule"], schedule);
   EXPECT_EQ(report["kernels"][0]["origin"], "given");
 }
 
 TEST_F(Commands, CompileEmitsEveryStageOfTheCpu) {
   const std::map<std::string, std::string> parts = {
-      {"tensor", "y[i] = a[i] + b[i]"}, {"tile", "tile {"},   {"thread", "thread ("},
+      {"tensor", "y[i] = a[i] + b[i]"}, {"tile", "tile {"}, {"thread", "thread ("},
       {"llvm", "define void @add"},     {"asm", "add_0_0"}, {"plan", "\"quern_plan\""}};
   for (const auto& [stage, part] : parts) {
     const std::vector<std::string> call = {"compile", "add(n=64)", "--target", "cpu:x86-64-v3", "--emit", stage};
     const std::string text = output(call);
     EXPECT_TRUE(contains(text, part)) << stage;
-    EXPECT_EQ(json(call)["text"], text) << stage;
+    EXPECT_EQ(document(call)["text"], text) << stage;
   }
 }
 
@@ -99,7 +99,7 @@ TEST_F(Commands, CompileWritesWhatItEmits) {
   to_file.insert(to_file.end(), {"-o", "add.tile"});
   EXPECT_EQ(output(to_file), "");
   EXPECT_EQ(read("add.tile"), text);
-  EXPECT_EQ(json(to_file)["file"], "add.tile");
+  EXPECT_EQ(document(to_file)["file"], "add.tile");
 }
 
 TEST_F(Commands, CompileSavesAheadOfTime) {
@@ -122,7 +122,9 @@ TEST_F(Commands, CompileEmitsCudaWithoutAGpu) {
   EXPECT_TRUE(contains(cuda.out, "__global__ void"));
   EXPECT_TRUE(contains(output(with({"ptx"})), ".target sm_90a"));
   EXPECT_EQ(output(with({"cubin", "-o", "add.cubin"})), "");
-  EXPECT_TRUE(read("add.cubin").starts_with("\x7f" "ELF"));
+  EXPECT_TRUE(read("add.cubin")
+                  .starts_with("\x7f"
+                               "ELF"));
   EXPECT_EQ(output(with({"cubin"})), read("add.cubin"));
   EXPECT_TRUE(contains(refusal(with({"cubin", "--json"})), "give its file with -o"));
   EXPECT_TRUE(contains(refusal({"compile", "add(n=64)", "--target", "cuda:sm_90a", "--emit", "llvm"}),
@@ -137,21 +139,21 @@ TEST_F(Commands, ExplainShowsRolesSchedulesAndCosts) {
                            "k: p (16)", "roofline", "variant ", "whole program: "}) {
     EXPECT_TRUE(contains(text, part));
   }
-  const auto report = json(call);
+  const auto report = document(call);
   EXPECT_EQ(report["operations"], 2 * 64 * 32 * 16 + 2 * 64 * 32);
   EXPECT_EQ(report["kernels"][0]["strategy"], "contraction");
 }
 
 TEST_F(Commands, RunIsTheSameForTheSameSeed) {
   const auto sum = [&](const char* seed) {
-    return json({"run", "add(n=1000)", "--device", "cpu", "--seed", seed})["outputs"][0]["sum"].get<double>();
+    return document({"run", "add(n=1000)", "--device", "cpu", "--seed", seed})["outputs"][0]["sum"].get<double>();
   };
   EXPECT_EQ(sum("7"), sum("7"));
   EXPECT_NE(sum("7"), sum("8"));
 }
 
 TEST_F(Commands, RunChecksAndTimes) {
-  const auto report = json({"run", "softmax(m=9, n=17)", "--device", "cpu", "--check", "--samples", "3"});
+  const auto report = document({"run", "softmax(m=9, n=17)", "--device", "cpu", "--check", "--samples", "3"});
   EXPECT_EQ(report["checks"][0]["wrong"], 0);
   EXPECT_EQ(report["checks"][0]["checked"], 9 * 17);
   EXPECT_EQ(report["samples"].size(), 3U);
@@ -178,8 +180,7 @@ TEST_F(Commands, AFailedCheckExitsWith1) {
 }
 
 TEST_F(Commands, WritingToAFullDeviceExitsWith2) {
-  const Outcome outcome =
-      Process({"sh", "-c", std::string(QUERN_COMMAND) + " devices >/dev/full"}, folder_).wait();
+  const Outcome outcome = Process({"sh", "-c", std::string(QUERN_COMMAND) + " devices >/dev/full"}, folder_).wait();
   EXPECT_EQ(outcome.code, 2);
   EXPECT_TRUE(contains(outcome.err, "No space left on device"));
 }

@@ -19,7 +19,8 @@ std::string npy(const std::string& header, const std::string& data, int version 
 }
 
 std::string header(const std::string& descr, const std::string& shape, bool fortran = false) {
-  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape + ", }\n";
+  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape +
+         ", }\n";
 }
 
 template <typename T>
@@ -100,8 +101,8 @@ class RunOnFiles : public Command {
 };
 
 TEST_F(RunOnFiles, ReadsAndWrites) {
-  const std::string text = output({"run", "gated.qn", "--device", "cpu", "--in", "x=x.npy", "--in", "g=g.npy", "--out",
-                                   "y=y.npy", "--check"});
+  const std::string text = output(
+      {"run", "gated.qn", "--device", "cpu", "--in", "x=x.npy", "--in", "g=g.npy", "--out", "y=y.npy", "--check"});
   EXPECT_TRUE(contains(text, "y: f32[2, 3], sum 7530"));
   EXPECT_EQ(read("y.npy").substr(128), bytes(std::vector<float>{0, 100, 2000, 30, 400, 5000}));
 }

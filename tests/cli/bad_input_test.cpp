@@ -1,0 +1,240 @@
+// What a user gets wrong: exit code 2, a message that names the object, the reason with its numbers and the way out,
+// and a store that stays as it was.
+
+#include <gtest/gtest.h>
+
+#include "tests/cli/command.h"
+#include "tests/ir/message.h"
+
+namespace quern::test {
+namespace {
+
+struct Case {
+  const char* name;
+  std::vector<std::string> arguments;
+  std::vector<std::string> parts;  // of the message
+  std::string input = "";          // on standard input
+};
+
+void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
+
+std::string name_of(const ::testing::TestParamInfo<Case>& info) { return info.param.name; }
+
+class BadInput : public Command, public ::testing::WithParamInterface<Case> {
+ protected:
+  void SetUp() override {
+    Command::SetUp();
+    // So that there is a store, and what is refused only when it is compiled leaves nothing new in it.
+    output({"compile", "add(n=7)", "--device", "cpu"});
+    write("garbage", std::string("\x7f"
+                                 "ELF\2\1\1\0\0\0",
+                                 10));
+    write("bad.workloads", "# NAME | PROGRAM\nadd | add(n=8)\njust a name\n");
+    write("empty.workloads", "# nothing\n");
+  }
+};
+
+TEST_P(BadInput, ExitsWith2) {
+  const std::string message = refusal(GetParam().arguments, {.input = GetParam().input, .variables = {}});
+  for (const std::string& part : GetParam().parts) EXPECT_TRUE(contains(message, part));
+}
+
+// A program on standard input that does not compile.
+Case program(const char* name, const char* text, std::vector<std::string> parts) {
+  return {name, {"compile", "-", "--device", "cpu"}, std::move(parts), text};
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Usage, BadInput,
+    ::testing::Values(
+        Case{"NoCommand", {}, {"A subcommand is required", "--help"}},
+        Case{"UnknownCommand", {"mill"}, {"A subcommand is required", "--help"}},
+        Case{"UnknownOption", {"run", "add(n=8)", "--sed", "1"}, {"--sed", "--help"}},
+        Case{"NoNumber", {"run", "add(n=8)", "--seed", "x"}, {"--seed = x"}},
+        Case{"NoProgram", {"run"}, {"no program given: name a file, '-' or a builder call"}},
+        Case{"NoBudget", {"tune", "add(n=8)", "--budget", "5x"}, {"--budget is a time such as 30s", "'5x'"}},
+        Case{"NoPolicy", {"run", "add(n=8)", "--policy", "best"}, {"frozen, nearest or tune, not 'best'"}},
+        Case{"NoThreads", {"run", "add(n=8)", "--threads", "-2"}, {"-2 threads; give a number from 1 on"}},
+        Case{"NoSamples", {"bench", "add(n=8)", "--samples", "0"}, {"--samples is 1 or more, not 0"}},
+        Case{"NegativeSamples", {"run", "add(n=8)", "--samples", "-1"}, {"--samples is 0 or more"}},
+        Case{"NoStage", {"compile", "add(n=7)", "--emit", "ast"}, {"unknown stage 'ast'; there are: tensor"}},
+        Case{"NoPtxOfACpu",
+             {"compile", "add(n=7)", "--device", "cpu", "--emit", "ptx"},
+             {"there is no ptx of a program for cpu:", "it exists for GPUs"}},
+        Case{"DeviceAndTarget",
+             {"compile", "add(n=8)", "--device", "cpu", "--target", "cpu:x86-64-v3"},
+             {"both device 'cpu' and target 'cpu:x86-64-v3' are given"}},
+        Case{"NoOutputFolder",
+             {"compile", "add(n=7)", "--device", "cpu", "--emit", "tile", "-o", "no/such.tile"},
+             {"cannot write 'no/such.tile': No such file or directory"}}),
+    name_of);
+
+INSTANTIATE_TEST_SUITE_P(
+    Programs, BadInput,
+    ::testing::Values(
+        program("Syntax", "kernel t(x: f32[n]) -> (y: f32[n]) {\n  y[i] = x[i] +\n}",
+                {"3:1: expected", "got '}'", "\n  }\n  ^"}),
+        program("UnknownName", "kernel t(x: f32[n]) -> (y: f32[n]) { y[i] = z[i] }",
+                {"unknown tensor 'z'; known here: i, n, x, y", "^"}),
+        program("Rank", "kernel t(x: f32[m, n]) -> (y: f32[m]) { y[i] = x[i] }",
+                {"x has 2 dimensions [m, n], here is 1 index"}),
+        program("Shape",
+                "kernel t(x: f32[m, k], w: f32[l, n]) -> (y: f32[m, n]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }",
+                {"axis p indexes dimension 1 of x, which is k, and dimension 0 of w, which is l"}),
+        program("Dtype", "kernel t(x: f32[n], w: bf16[n]) -> (y: f32[n]) { y[i] = x[i] * w[i] }",
+                {"the operands of '*' are f32 and bf16; convert one, as in f32(...)"}),
+        program("OutsideRead", "kernel t(x: f32[16]) -> (y: f32[8]) { y[i] = x[2 * i + 2] }",
+                {"outside: at i = 7 index 0 is 16, but dimension 0 of x is 16", "else 0"}),
+        program("UnboundSymbol", "kernel t(x: f32[2 * n]) -> (y: f32[2 * n]) { y[i] = x[i] }",
+                {"symbol n of kernel t is not bound"}),
+        program("Empty", "", {"expected one kernel, the text holds none; it begins as in: kernel add("}),
+        Case{"Garbage", {"compile", "garbage"}, {"1:1: ", "the byte 0x7f; programs are ASCII text"}},
+        Case{"NoFile", {"run", "none.qn"}, {"'none.qn': No such file or directory", "a builder call has parentheses"}},
+        Case{"Folder", {"run", "."}, {"cannot read the program '.': it is a folder"}},
+        Case{"EndlessFile", {"run", "/dev/zero"}, {"'/dev/zero': it has more than 16777216 bytes; programs are text"}},
+        Case{"UnknownBuilder", {"run", "matmull(m=3)"}, {"unknown builder 'matmull'; there are: matmul, "}},
+        Case{"UnknownParameter", {"run", "add(q=3)"}, {"add has no parameter 'q'; it has: "}},
+        Case{"MissingParameter", {"run", "matmul(m=3, n=3)"}, {"matmul needs k: "}},
+        Case{
+            "NestedTooDeep", {"run", "-"}, {"nest"}, "kernel t() -> (y: f32[1]) { y[i] = " + std::string(100000, '(')}),
+    name_of);
+
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, BadInput,
+    ::testing::Values(
+        Case{"NoValue",
+             {"run", "add(n=n)", "--device", "cpu"},
+             {"symbol n of add has no size; give it one, as in -D n="}},
+        Case{"NoPair", {"run", "add(n=n)", "-D", "n"}, {"'n' is no NAME=NUMBER; write sizes as -D m=4096,k=64"}},
+        Case{"TooManyDigits", {"run", "add(n=n)", "-D", "n=99999999999999999999"}, {"is no NAME=NUMBER"}},
+        Case{"Negative", {"run", "add(n=n)", "-D", "n=-3"}, {"symbol n of add is -3; a size is at least 0"}},
+        Case{"UnknownSymbol", {"run", "add(n=n)", "-D", "n=3,q=4"}, {"kernel add has no symbol q; its symbols: n"}},
+        Case{"TuneWithoutSize",
+             {"tune", "add(n=n)", "--device", "cpu"},
+             {"takes a size for its symbol 'n'", "-D n=1024"}},
+        Case{"MoreThanTheMemory",
+             {"run", "add(n=100000000000000)", "--device", "cpu"},
+             {"out of memory on cpu: 400000000000000 bytes wanted for f32[100000000000000], ", " available"}},
+        Case{"LargeOutput",
+             {"run", "matmul(m=10000000, n=10000000, k=1)", "--device", "cpu", "--no-store"},
+             {"out of memory on cpu: 400000000000000 bytes wanted"}},
+        Case{"MoreThanAnyMemory",
+             {"run", "add(n=9000000000000000000)", "--device", "cpu"},
+             {"f32[9000000000000000000] has more bytes than any memory"}},
+        Case{"TuneMoreThanTheMemory",
+             {"tune", "add(n=100000000000000)", "--device", "cpu"},
+             {"out of memory on cpu: 400000000000000 bytes wanted"}},
+        Case{"BenchMoreThanTheMemory",
+             {"bench", "add(n=100000000000000)", "--device", "cpu"},
+             {"out of memory on cpu: 400000000000000 bytes wanted"}}),
+    name_of);
+
+INSTANTIATE_TEST_SUITE_P(
+    Schedules, BadInput,
+    ::testing::Values(Case{"OtherStrategy",
+                           {"compile", "add(n=8)", "--device", "cpu", "--schedule", "magic x=1"},
+                           {"'magic' is not a strategy; known are contraction, reduction, pointwise"}},
+                      Case{"UnknownField",
+                           {"compile", "add(n=8)", "--device", "cpu", "--schedule", "pointwise speed=9"},
+                           {"'speed=9' is not a field; write name=value with one of: threads, vec, rows, tile"}},
+                      Case{"IllegalValue",
+                           {"compile", "add(n=8)", "--device", "cpu", "--schedule", "pointwise threads=3"},
+                           {"is illegal for kernel 'add' on cpu:", "threads=3 is not a power of two"}},
+                      Case{"TooMany",
+                           {"compile", "add(n=8)", "--device", "cpu", "--schedule",
+                            "pointwise threads=16; pointwise threads=16"},
+                           {"holds 2 schedules, add has 1 kernel"}},
+                      Case{"SharedMemory",
+                           {"compile", "matmul(m=512, n=512, k=512, dtype=bf16)", "--target", "cuda:sm_90a",
+                            "--schedule", "contraction block=128x128x64 thread=8x8 stages=12 copy=async"},
+                           {"is illegal for kernel 'matmul' on cuda:sm_90a: needs ",
+                            " B of shared memory, the device has 232448: A 12x", " bf16 = ", ", B 12x"}},
+                      Case{"Registers",
+                           {"compile", "matmul(m=512, n=512, k=512)", "--target", "cuda:sm_90a", "--schedule",
+                            "contraction block=256x256x16 thread=8x8 stages=1"},
+                           {"registers for each of 1024 threads, the target has 255 per thread and 65536 in all"}}),
+    name_of);
+
+INSTANTIATE_TEST_SUITE_P(
+    Targets, BadInput,
+    ::testing::Values(Case{"UnknownTarget",
+                           {"compile", "add(n=8)", "--target", "cuda:sm_12"},
+                           {"unknown target 'cuda:sm_12'; known targets: cpu (this machine), cuda:sm_80, "}},
+                      Case{"UnknownDevice",
+                           {"run", "add(n=8)", "--device", "tpu"},
+                           {"unknown device 'tpu'; a device is 'cpu', 'cuda' or 'cuda:INDEX'"}},
+                      Case{"UnknownPeer",
+                           {"bench", "add(n=8)", "--against", "mkl"},
+                           {"unknown peer 'mkl'; there are: cublas, cudnn, onednn, openblas, memcpy"}},
+                      Case{"PeerThatCannot",
+                           {"bench", "add(n=7)", "--device", "cpu", "--against", "cublas"},
+                           {"no peer can be compared in add(n=7) on cpu:\n  cublas: matmul and bmm on a GPU"}}),
+    name_of);
+
+INSTANTIATE_TEST_SUITE_P(
+    Workloads, BadInput,
+    ::testing::Values(
+        Case{"NoWorkloads",
+             {"tune", "--workloads", "none"},
+             {"cannot read the workloads 'none': No such file or directory"}},
+        Case{"BadLine", {"tune", "--workloads", "bad.workloads"}, {"bad.workloads:3: a workload is NAME | PROGRAM"}},
+        Case{"NothingInIt", {"tune", "--workloads", "empty.workloads"}, {"'empty.workloads' hold no workload"}}),
+    name_of);
+
+#if QUERN_WITH_CUDA
+
+// What compiles for GPUs, as the environment shows it.
+class Toolchain : public Command {
+ protected:
+  std::string compile_for_gpu(const std::string& nvrtc) {
+    variables_["QUERN_NVRTC"] = nvrtc;
+    return refusal({"compile", "add(n=8)", "--target", "cuda:sm_90a"});
+  }
+};
+
+TEST_F(Toolchain, MissingOnesAreNamedWithThePlacesLookedAt) {
+  const std::string folder = folder_.string();
+  EXPECT_TRUE(contains(compile_for_gpu(folder), folder + ": holds no libnvrtc.so.13 or libnvrtc.so.12"));
+  const std::string message = compile_for_gpu(folder + "/libnvrtc.so");
+  EXPECT_TRUE(
+      contains(message, "no usable NVRTC, which compiles for GPUs. Install NVIDIA's CUDA toolkit 12.8 or newer"));
+  EXPECT_TRUE(contains(message, "set QUERN_NVRTC to the library or its folder. Looked for:"));
+  EXPECT_TRUE(contains(message, folder + "/libnvrtc.so: cannot open shared object file"));
+}
+
+TEST_F(Toolchain, OldOnesAreRefusedWithTheirVersion) {
+  const std::string library = path("libnvrtc.so.12");
+  std::string source = "int nvrtcVersion(int* major, int* minor) { *major = 12; *minor = 2; return 0; }\n";
+  for (const char* function :
+       {"GetErrorString", "CreateProgram", "DestroyProgram", "CompileProgram", "GetProgramLogSize", "GetProgramLog",
+        "GetPTXSize", "GetPTX", "GetCUBINSize", "GetCUBIN"}) {
+    source += std::string("int nvrtc") + function + "(void) { return 1; }\n";
+  }
+  write("nvrtc.c", source);
+  const Outcome compiler = Process({QUERN_C_COMPILER, "-shared", "-fPIC", "-o", library, "nvrtc.c"}, folder_).wait();
+  ASSERT_EQ(compiler.code, 0) << compiler.err;
+  for (const std::string& place : {library, folder_.string()}) {
+    EXPECT_TRUE(
+        contains(compile_for_gpu(place), "NVRTC too old: " + library + " is version 12.2, Quern needs 12.8 or newer"));
+  }
+  write("half.c", "int nvrtcVersion(void) { return 0; }\n");
+  ASSERT_EQ(Process({QUERN_C_COMPILER, "-shared", "-fPIC", "-o", library, "half.c"}, folder_).wait().code, 0);
+  EXPECT_TRUE(contains(compile_for_gpu(library), library + ": it lacks NVRTC functions"));
+  EXPECT_TRUE(contains(refusal({"compile", "add(n=8)", "--target", "cuda:sm_90a", "--nvrtc", "/none"}), "\n  /none: "));
+}
+
+TEST_F(Toolchain, WithoutADriverThereIsNoGpu) {
+  if (!document({"devices"})["why_no_gpu"].get<std::string>().starts_with("no CUDA driver")) {
+    GTEST_SKIP() << "there is a driver";
+  }
+  for (const char* device : {"cuda", "cuda:3"}) {
+    const std::string message = refusal({"run", "add(n=8)", "--device", device});
+    EXPECT_TRUE(contains(message, "no CUDA driver: looked for libcuda.so.1 in the system's library folders"));
+    EXPECT_TRUE(contains(message, "a GPU needs NVIDIA's driver for CUDA 12.4 or newer"));
+  }
+}
+
+#endif
+
+}  // namespace
+}  // namespace quern::test
