@@ -131,6 +131,7 @@ Executable compile(const Program& program, const Options& options) {
   if (!options.device.empty() && !options.target.empty()) {
     fail("both device '{}' and target '{}' are given; a device has its own target", options.device, options.target);
   }
+  api::require_addressable(program);
   runtime::Device* device = options.target.empty() ? &api::open_device(options.device) : nullptr;
   const Target target = device == nullptr ? parse_target(options.target) : device->info().target;
   return Executable(std::make_shared<const Executable::State>(api::compile_now(program, target, options, device),

@@ -6,6 +6,7 @@
 #include "api/executable.h"
 #include "api/host.h"
 #include "base/error.h"
+#include "base/strided_layout.h"
 #include "quern/host.h"
 
 namespace quern {
@@ -13,47 +14,42 @@ namespace {
 
 std::size_t bytes_of(const HostArray& array) { return array.data.size(); }
 
-// Elements from a tensor's pointer to its lowest and past its highest one.
-struct Reach {
-  std::int64_t below = 0;
-  std::int64_t above = 0;
-};
-
-Reach reach_of(const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& strides) {
-  Reach reach{0, 1};
-  for (std::size_t d = 0; d < shape.size(); ++d) {
-    if (shape[d] == 0) return {};
-    const std::int64_t span = (shape[d] - 1) * strides[d];
-    (span < 0 ? reach.below : reach.above) += span < 0 ? -span : span;
-  }
-  return reach;
+StridedLayout layout_of(const ir::Tensor& tensor, const api::SymbolValues& symbols) {
+  std::vector<std::int64_t> strides;
+  for (const ir::Expr& stride : ir::element_strides(tensor)) strides.push_back(symbols.value(stride));
+  return {symbols.shape(tensor), std::move(strides)};
 }
 
 // One argument on the device, laid out as the program says.
 class DeviceArgument {
  public:
   DeviceArgument(const Device& device, const ir::Tensor& tensor, const api::SymbolValues& symbols)
-      : dtype_(tensor.dtype), shape_(symbols.shape(tensor)), buffer_(device, 0) {
-    for (const ir::Expr& stride : ir::element_strides(tensor)) strides_.push_back(symbols.value(stride));
-    reach_ = reach_of(shape_, strides_);
-    const auto bytes = static_cast<std::size_t>((reach_.below + reach_.above) * element_bytes());
-    dense_ = tensor.strides.empty();
-    if (!dense_) image_.resize(bytes);
-    buffer_ = DeviceBuffer(device, bytes);
+      : tensor_(&tensor),
+        layout_(layout_of(tensor, symbols)),
+        buffer_(device, static_cast<std::size_t>(layout_.size() * element_bytes())) {
+    if (!dense()) image_.resize(buffer_.size());
   }
 
+  // Error where elements differ that share an address.
   void upload(const Device& device, const HostArray& array) {
-    if (dense_) {
+    if (dense()) {
       device.upload(buffer_.data(), array.data.data(), bytes_of(array));
       return;
     }
     each([&](std::size_t dense, std::size_t strided) { copy(&image_[strided], &array.data[dense]); });
+    each([&](std::size_t dense, std::size_t strided) {
+      if (std::equal(&image_[strided], &image_[strided] + element_bytes(), &array.data[dense])) return;
+      fail(
+          "element {} of input {} shares its address with another by the strides ({}), but differs from it; make them "
+          "equal",
+          dense / static_cast<std::size_t>(element_bytes()), tensor_->name, fmt::join(layout_.strides(), ", "));
+    });
     device.upload(buffer_.data(), image_.data(), image_.size());
   }
 
   HostArray download(const Device& device) {
-    HostArray array(dtype_, shape_);
-    if (dense_) {
+    HostArray array(tensor_->dtype, layout_.shape());
+    if (dense()) {
       device.download(array.data.data(), buffer_.data(), bytes_of(array));
       return array;
     }
@@ -65,35 +61,24 @@ class DeviceArgument {
   // Outputs are poisoned, so that what a kernel leaves out shows.
   void poison(const Device& device) const { device.fill(buffer_.data(), 0xff, buffer_.size()); }
 
-  void* pointer() const { return static_cast<std::byte*>(buffer_.data()) + reach_.below * element_bytes(); }
+  void* pointer() const { return static_cast<std::byte*>(buffer_.data()) + layout_.origin() * element_bytes(); }
 
  private:
-  std::int64_t element_bytes() const { return byte_size(dtype_); }
+  bool dense() const { return tensor_->strides.empty(); }
+  std::int64_t element_bytes() const { return byte_size(tensor_->dtype); }
   void copy(std::byte* to, const std::byte* from) const { std::copy_n(from, element_bytes(), to); }
 
   // Calls `function` with the byte offsets of each element in a dense array and in the device's image.
   template <typename F>
   void each(const F& function) const {
-    std::vector<std::int64_t> at(shape_.size(), 0);
-    const auto bytes = static_cast<std::size_t>(element_bytes());
-    std::int64_t count = 1;
-    for (const std::int64_t size : shape_) count *= size;
-    for (std::int64_t i = 0; i < count; ++i) {
-      std::int64_t place = reach_.below;
-      for (std::size_t d = 0; d < at.size(); ++d) place += at[d] * strides_[d];
-      function(static_cast<std::size_t>(i) * bytes, static_cast<std::size_t>(place) * bytes);
-      for (std::size_t d = at.size(); d-- > 0;) {
-        if (++at[d] < shape_[d]) break;
-        at[d] = 0;
-      }
-    }
+    const std::int64_t bytes = element_bytes();
+    layout_.each([&](std::int64_t number, std::int64_t place) {
+      function(static_cast<std::size_t>(number * bytes), static_cast<std::size_t>(place * bytes));
+    });
   }
 
-  DType dtype_;
-  std::vector<std::int64_t> shape_;
-  std::vector<std::int64_t> strides_;
-  Reach reach_;
-  bool dense_ = true;
+  const ir::Tensor* tensor_;
+  StridedLayout layout_;
   std::vector<std::byte> image_;  // on the host, of what is not dense
   DeviceBuffer buffer_;
 };

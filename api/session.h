@@ -14,4 +14,7 @@ autotune::TuneSettings tune_settings(const Options& options);
 // Those of the sizes that are symbols of the program.
 Sizes known_sizes(const Program& program, const Sizes& sizes);
 
+// Error where an argument of known size has 2^63 bytes or more, which no offset reaches.
+void require_addressable(const Program& program);
+
 }  // namespace quern::api

@@ -1,8 +1,12 @@
 // tune: a winner in the store for every kernel of a program.
 
+#include <algorithm>
+#include <limits>
+
 #include "api/device.h"
 #include "api/session.h"
 #include "base/error.h"
+#include "runtime/host_memory.h"
 
 namespace quern {
 namespace api {
@@ -23,10 +27,21 @@ Sizes known_sizes(const Program& program, const Sizes& sizes) {
   return known;
 }
 
+void require_addressable(const Program& program) {
+  for (const Argument& argument : program.arguments()) {
+    const auto& extents = argument.extents;
+    if (std::ranges::count_if(extents, [](std::int64_t extent) { return extent < 0; }) > 0) continue;
+    if (runtime::array_bytes(argument.dtype, extents) < std::numeric_limits<std::int64_t>::max()) continue;
+    fail("argument {} of {} is {}, 2^63 bytes or more, which no memory has; use smaller sizes", argument.name,
+         program.name(), argument.type());
+  }
+}
+
 }  // namespace api
 
 TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback) {
   const Program sized = program.bind(api::known_sizes(program, options.sizes));
+  api::require_addressable(sized);
   if (!sized.symbols().empty()) {
     fail("tuning {} takes a size for its symbol '{}': give it in Options::sizes (on the command line -D {}=1024)",
          program.name(), sized.symbols().front(), sized.symbols().front());

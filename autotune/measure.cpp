@@ -3,68 +3,44 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/error.h"
-#include "base/numeric.h"
-#include "ir/generate.h"
+#include "autotune/random_inputs.h"
 
 namespace quern::autotune {
 namespace {
 
 constexpr std::size_t kMaxSets = 8;
 constexpr std::size_t kMaxBytes = std::size_t{16} << 30;
-constexpr std::int64_t kPattern = 1 << 20;  // elements of random data, repeated in larger tensors
 
-std::int64_t extent_of(const ir::Expr& e) {
-  const auto value = ir::as_integer(e);
-  ensure(value.has_value(), "a problem is measured at known sizes");
-  return *value;
+std::size_t bytes_of(const ir::Tensor& tensor, const StridedLayout& layout) {
+  return static_cast<std::size_t>(layout.size() * byte_size(tensor.dtype));
 }
 
-// Elements from a tensor's first byte on, for strides of any kind but negative ones.
-std::int64_t reach(const ir::Tensor& tensor) {
-  const std::vector<ir::Expr> strides = ir::element_strides(tensor);
-  std::int64_t last = 0;
-  for (std::size_t d = 0; d < tensor.rank(); ++d) {
-    const std::int64_t extent = extent_of(tensor.shape[d]);
-    if (extent == 0) return 0;
-    last += (extent - 1) * extent_of(strides[d]);
-  }
-  return last + 1;
-}
-
-std::vector<std::byte> random_floats(DType dtype, std::int64_t count, std::uint64_t seed) {
-  const auto size = static_cast<std::size_t>(byte_size(dtype));
-  std::vector<std::byte> data(static_cast<std::size_t>(count) * size);
-  const std::int64_t distinct = std::min(count, kPattern + 1);  // odd against powers of two
-  for (std::int64_t i = 0; i < distinct; ++i) {
-    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-    const double value = static_cast<double>(static_cast<std::int64_t>(seed) >> 11) * 0x1p-52;
-    store_element(dtype, data.data(), i, value);
-  }
-  for (std::size_t done = static_cast<std::size_t>(distinct) * size; done < data.size();) {
-    const std::size_t part = std::min(done, data.size() - done);
-    std::memcpy(data.data() + done, data.data(), part);
-    done += part;
-  }
-  return data;
+// Elements as they lie in memory.
+std::vector<std::byte> laid_out(const ir::Tensor& tensor, const StridedLayout& layout, std::vector<std::byte> dense) {
+  if (tensor.strides.empty()) return dense;
+  const auto bytes = byte_size(tensor.dtype);
+  std::vector<std::byte> block(bytes_of(tensor, layout));
+  layout.each([&](std::int64_t n, std::int64_t place) {
+    std::memcpy(block.data() + place * bytes, dense.data() + n * bytes, static_cast<std::size_t>(bytes));
+  });
+  return block;
 }
 
 }  // namespace
 
 ProblemData::ProblemData(const ir::Program& program, runtime::Device& device, std::uint64_t seed)
     : program_(program), device_(device) {
-  const bool floats = std::all_of(program.inputs.begin(), program.inputs.end(),
-                                  [](const ir::TensorRef& t) { return is_float(t->dtype); });
-  if (floats) {
-    for (const ir::TensorRef& input : program.inputs)
-      host_.push_back(random_floats(input->dtype, reach(*input), ++seed));
-  } else {
-    for (ir::OwnedTensor& tensor : ir::generate_inputs(program, {}, seed)) host_.push_back(std::move(tensor.bytes));
-  }
+  std::vector<std::vector<std::byte>> random = random_inputs(program, seed);
   std::size_t bytes = 0;
-  for (const auto& input : host_) bytes += input.size();
+  for (std::size_t i = 0; i < program.inputs.size(); ++i) {
+    const ir::Tensor& input = *program.inputs[i];
+    layouts_.push_back(layout_of(input));
+    host_.push_back(laid_out(input, layouts_.back(), std::move(random[i])));
+    bytes += host_.back().size();
+  }
   for (const ir::Output& output : program.outputs) {
-    bytes += static_cast<std::size_t>(reach(*output.tensor) * byte_size(output.tensor->dtype));
+    layouts_.push_back(layout_of(*output.tensor));
+    bytes += bytes_of(*output.tensor, layouts_.back());
   }
   const Target& target = device.info().target;
   const auto cache = static_cast<std::size_t>(2 * (target.is_gpu() ? target.gpu.l2_bytes : target.cpu.l3_bytes));
@@ -73,10 +49,14 @@ ProblemData::ProblemData(const ir::Program& program, runtime::Device& device, st
   for (std::size_t set = 0; set < std::min({wanted, kMaxSets, fit}); ++set) {
     std::vector<runtime::Buffer>& buffers = buffers_.emplace_back();
     std::vector<void*>& pointers = pointers_.emplace_back();
-    for (const auto& input : host_) {
-      buffers.emplace_back(device, input.size());
-      device.upload(buffers.back().data(), input.data(), input.size(), nullptr);
-      pointers.push_back(buffers.back().data());
+    const auto add = [&](const ir::Tensor& tensor, std::size_t size) {
+      const std::int64_t origin = layouts_[pointers.size()].origin() * byte_size(tensor.dtype);
+      buffers.emplace_back(device, size);
+      pointers.push_back(static_cast<std::byte*>(buffers.back().data()) + origin);
+    };
+    for (std::size_t i = 0; i < host_.size(); ++i) {
+      add(*program.inputs[i], host_[i].size());
+      device.upload(buffers.back().data(), host_[i].data(), host_[i].size(), nullptr);
     }
     for (const ir::Output& output : program.outputs) {
       if (output.updates) {
@@ -85,8 +65,7 @@ ProblemData::ProblemData(const ir::Program& program, runtime::Device& device, st
         buffers.emplace_back();
         continue;
       }
-      buffers.emplace_back(device, static_cast<std::size_t>(reach(*output.tensor) * byte_size(output.tensor->dtype)));
-      pointers.push_back(buffers.back().data());
+      add(*output.tensor, bytes_of(*output.tensor, layouts_[pointers.size()]));
     }
   }
 }
@@ -102,9 +81,11 @@ void ProblemData::poison() {
 }
 
 std::vector<std::byte> ProblemData::download(std::size_t index) const {
-  const ir::Tensor& tensor = *program_.outputs[index].tensor;
-  std::vector<std::byte> data(static_cast<std::size_t>(reach(tensor) * byte_size(tensor.dtype)));
-  device_.download(data.data(), pointers_[0][program_.inputs.size() + index], data.size(), nullptr);
+  const ir::Output& output = program_.outputs[index];
+  const StridedLayout& layout = output_layout(index);
+  std::vector<std::byte> data(bytes_of(*output.tensor, layout));
+  const auto* origin = static_cast<const std::byte*>(pointers_[0][program_.inputs.size() + index]);
+  device_.download(data.data(), origin - layout.origin() * byte_size(output.tensor->dtype), data.size(), nullptr);
   return data;
 }
 
@@ -112,10 +93,9 @@ std::vector<ir::HostTensor> ProblemData::inputs() const {
   std::vector<ir::HostTensor> all;
   for (std::size_t i = 0; i < host_.size(); ++i) {
     const ir::Tensor& tensor = *program_.inputs[i];
-    ir::HostTensor host{tensor.dtype, {}, {}, const_cast<std::byte*>(host_[i].data())};
-    for (const ir::Expr& extent : tensor.shape) host.shape.push_back(extent_of(extent));
-    for (const ir::Expr& stride : tensor.strides) host.strides.push_back(extent_of(stride));
-    all.push_back(std::move(host));
+    const StridedLayout& layout = layouts_[i];
+    const std::byte* origin = host_[i].data() + layout.origin() * byte_size(tensor.dtype);
+    all.push_back({tensor.dtype, layout.shape(), layout.strides(), const_cast<std::byte*>(origin)});
   }
   return all;
 }

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/strided_layout.h"
 #include "ir/evaluate.h"
 #include "ir/tensor.h"
 #include "runtime/device.h"
@@ -24,7 +25,8 @@ class ProblemData {
 
   // Fills the outputs of set 0 with a pattern that no right result holds.
   void poison();
-  // The elements of output `index` of set 0.
+  // The block of memory of output `index` of set 0, and where its elements lie there.
+  const StridedLayout& output_layout(std::size_t index) const { return layouts_[program_.inputs.size() + index]; }
   std::vector<std::byte> download(std::size_t index) const;
   // As the reference evaluator takes them.
   std::vector<ir::HostTensor> inputs() const;
@@ -32,7 +34,8 @@ class ProblemData {
  private:
   const ir::Program& program_;
   runtime::Device& device_;
-  std::vector<std::vector<std::byte>> host_;           // inputs
+  std::vector<StridedLayout> layouts_;                 // inputs, outputs
+  std::vector<std::vector<std::byte>> host_;           // inputs, as they lie in memory
   std::vector<std::vector<runtime::Buffer>> buffers_;  // per set: inputs, outputs
   std::vector<std::vector<void*>> pointers_;
 };

@@ -67,9 +67,8 @@ Verification verify(runtime::LoadedProgram& loaded, const ir::Program& program, 
   std::size_t checked = 0;
   for (std::size_t o = 0; o < program.outputs.size(); ++o) {
     const ir::Tensor& tensor = *program.outputs[o].tensor;
-    std::vector<std::int64_t> shape, strides;
-    for (const ir::Expr& extent : tensor.shape) shape.push_back(*ir::as_integer(extent));
-    for (const ir::Expr& stride : ir::element_strides(tensor)) strides.push_back(*ir::as_integer(stride));
+    const StridedLayout& layout = data.output_layout(o);
+    const std::vector<std::int64_t>&shape = layout.shape(), &strides = layout.strides();
     if (std::find(shape.begin(), shape.end(), 0) != shape.end()) continue;
     const std::vector<std::byte> computed = data.download(o);
     std::vector<ir::Coordinate> coordinates;
@@ -83,7 +82,7 @@ Verification verify(runtime::LoadedProgram& loaded, const ir::Program& program, 
     }
     const std::vector<ir::Checked> expected = ir::evaluate_with_bounds(program, {}, inputs, o, coordinates);
     for (std::size_t e = 0; e < coordinates.size(); ++e) {
-      std::int64_t index = 0;
+      std::int64_t index = layout.origin();
       for (std::size_t d = 0; d < shape.size(); ++d) index += coordinates[e][d] * strides[d];
       const double value = load_element(tensor.dtype, computed.data(), index);
       if (!ir::admits(expected[e], value)) {

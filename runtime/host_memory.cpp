@@ -44,4 +44,12 @@ void require_host_memory(std::size_t bytes, std::string_view purpose) {
        purpose, available);
 }
 
+std::size_t array_bytes(DType dtype, std::span<const std::int64_t> shape) {
+  std::int64_t bytes = std::ranges::count(shape, 0) > 0 ? 0 : byte_size(dtype);
+  for (const std::int64_t extent : shape) {
+    if (__builtin_mul_overflow(bytes, extent, &bytes)) return std::numeric_limits<std::int64_t>::max();
+  }
+  return static_cast<std::size_t>(bytes);
+}
+
 }  // namespace quern::runtime

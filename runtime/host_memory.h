@@ -4,7 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
+
+#include "quern/dtype.h"
 
 namespace quern::runtime {
 
@@ -14,5 +17,8 @@ std::int64_t available_host_memory();
 // Throws Error with the bytes wanted, for what, and those available, where they do not suffice. Small blocks are not
 // worth asking for.
 void require_host_memory(std::size_t bytes, std::string_view purpose);
+
+// Bytes of a dense array; 2^63 - 1, which no memory has, where they are more.
+std::size_t array_bytes(DType dtype, std::span<const std::int64_t> shape);
 
 }  // namespace quern::runtime
