@@ -12,7 +12,7 @@
 
 namespace quern::api {
 
-// The values of a program's symbols. Error for a symbol without one, or a negative one.
+// The values of a program's symbols. Error for a symbol without one, or a negative dimension.
 class SymbolValues {
  public:
   SymbolValues(const ir::Program& program, const Sizes& sizes);

@@ -8,6 +8,7 @@
 #include "api/session.h"
 #include "autotune/random_inputs.h"
 #include "base/error.h"
+#include "ir/bind.h"
 #include "ir/evaluate.h"
 #include "ir/printer.h"
 #include "ir/scalar.h"
@@ -39,7 +40,7 @@ SymbolValues::SymbolValues(const ir::Program& program, const Sizes& sizes) {
       fail("symbol {} of {} has no size; give it one, as in -D {}=1024 or Sizes{{{{\"{}\", 1024}}}}", symbol->name,
            program.name, symbol->name, symbol->name);
     }
-    if (found->second < 0)
+    if (found->second < 0 && ir::is_dimension(program, symbol))
       fail("symbol {} of {} is {}; a size is at least 0", symbol->name, program.name, found->second);
     variables_.emplace_back(symbol, ir::Scalar{.integer = found->second});
     values_.push_back(found->second);

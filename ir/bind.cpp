@@ -1,5 +1,7 @@
 #include "ir/bind.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ir/printer.h"
 #include "ir/rewrite.h"
@@ -37,7 +39,7 @@ class Binder {
     for (const VarRef& symbol : program_.symbols) {
       known += fmt::format("{}{}", known.empty() ? "" : ", ", symbol->name);
       if (symbol->name != name) continue;
-      if (size < 0) fail("{} = {}: a size is at least 0", name, size);
+      if (size < 0 && is_dimension(program_, symbol)) fail("{} = {}: a size is at least 0", name, size);
       sizes_.emplace(symbol, Expr(size));
       given_ += fmt::format("{}{} = {}", given_.empty() ? "" : ", ", name, size);
       return;
@@ -133,6 +135,13 @@ class Binder {
 };
 
 }  // namespace
+
+bool is_dimension(const Program& program, const VarRef& symbol) {
+  return std::ranges::any_of(arguments(program), [&](const TensorRef& tensor) {
+    return std::ranges::any_of(tensor->shape,
+                               [&](const Expr& size) { return std::ranges::count(free_variables(size), symbol) > 0; });
+  });
+}
 
 Program bind(const Program& program, const std::map<std::string, std::int64_t>& sizes) {
   Program bound = Binder(program, sizes).run();

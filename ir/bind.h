@@ -9,9 +9,12 @@
 
 namespace quern::ir {
 
-// The program with the named symbols replaced by sizes (at least 0), its shapes folded, its facts checked and those
+// Whether the symbol stands in a shape: it is at least 0 then. One that only strides use may be negative.
+bool is_dimension(const Program& program, const VarRef& symbol);
+
+// The program with the named symbols replaced by values, its shapes folded, its facts checked and those
 // that became true dropped; the other symbols stay. New tensors and axes throughout. Throws Error where a name is no
-// symbol of the program, a size is negative, a fact does not hold, or the program at these sizes breaks a rule.
+// symbol of the program, a dimension is negative, a fact does not hold, or the program at these sizes breaks a rule.
 // Thread-safe.
 Program bind(const Program& program, const std::map<std::string, std::int64_t>& sizes);
 

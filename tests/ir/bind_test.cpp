@@ -41,6 +41,13 @@ TEST(Bind, SomeSymbols) {
   EXPECT_TRUE(equal(bind(program, {}), program));
 }
 
+TEST(Bind, OnlyDimensionsAreAtLeast0) {
+  const Program strided = parse_program("kernel t(x: f32[n] strides(s)) -> (y: f32[n]) { y[i] = x[i] }");
+  EXPECT_TRUE(equal(bind(strided, {{"s", -2}}),
+                    parse_program("kernel t(x: f32[n] strides(-2)) -> (y: f32[n]) { y[i] = x[i] }")));
+  EXPECT_TRUE(contains(error_of([&] { bind(strided, {{"n", -2}}); }), "n = -2: a size is at least 0"));
+}
+
 TEST(Bind, Mistakes) {
   const Program program = parse_program(kConv);
   const auto error = [&](const std::map<std::string, std::int64_t>& sizes) {
