@@ -33,8 +33,13 @@ void fail_out_of_memory(const Gpu& gpu, std::size_t bytes, CUresult result) {
   if (result != CUDA_ERROR_OUT_OF_MEMORY) check(result, fmt::format("allocating {} bytes on {}", bytes, gpu.id));
   std::size_t free = 0, total = 0;
   driver().cuMemGetInfo(&free, &total);
-  fail("device memory exhausted on {}: {} bytes wanted, {} of {} free; release other buffers or use smaller sizes",
-       gpu.id, bytes, free, total);
+  throw Error(exhausted(gpu.id, bytes, free, total));
+}
+
+std::string exhausted(std::string_view device, std::size_t bytes, std::size_t free, std::size_t total) {
+  return fmt::format(
+      "device memory exhausted on {}: {} bytes wanted, {} of {} free; release other buffers or use smaller sizes",
+      device, bytes, free, total);
 }
 
 }  // namespace quern::runtime::cuda

@@ -2,8 +2,10 @@
 // What loaded programs and devices share about one GPU. Internal to runtime/cuda.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/plan_expr.h"
 #include "runtime/cuda/driver.h"
@@ -37,5 +39,7 @@ bool is_capturing(CUstream stream);
 
 // Throws Error with the bytes wanted and the bytes free, after a failed allocation of any kind.
 [[noreturn]] void fail_out_of_memory(const Gpu& gpu, std::size_t bytes, CUresult result);
+// Its text where memory is what is missing.
+std::string exhausted(std::string_view device, std::size_t bytes, std::size_t free, std::size_t total);
 
 }  // namespace quern::runtime::cuda
