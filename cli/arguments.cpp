@@ -159,6 +159,7 @@ std::atomic<bool>& interrupted() {
 }
 
 void catch_interrupts() {
+  interrupted() = false;  // before a signal may come
   // The second Ctrl-C ends the process at once.
   std::signal(SIGINT, [](int) {
     interrupted() = true;

@@ -65,6 +65,7 @@ int run_demo(const DemoArguments& arguments) {
   const std::string file = !arguments.workloads.empty() ? arguments.workloads
                            : info.is_gpu                ? "examples/gpu.workloads"
                                                         : "examples/cpu.workloads";
+  const std::vector<Workload> workloads = load_workloads(file);
   if (!arguments.common.json) {
     fmt::print("device {}: {} ({}), workloads of {}\n", info.id, info.name, info.target, file);
     if (!info.is_gpu) {
@@ -77,7 +78,7 @@ int run_demo(const DemoArguments& arguments) {
   Json json;
   int tried = 0;
   bool passed = true;
-  for (const Workload& workload : load_workloads(file)) {
+  for (const Workload& workload : workloads) {
     const DemoResult result = run_one(workload, options, arguments.seed, tried);
     table.add(row_of(result));
     passed = passed && result.passed;

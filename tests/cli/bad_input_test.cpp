@@ -180,6 +180,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NoWorkloads",
              {"tune", "--workloads", "none"},
              {"cannot read the workloads 'none': No such file or directory"}},
+        Case{"DemoElsewhere",
+             {"demo", "--device", "cpu"},
+             {"cannot read the workloads 'examples/cpu.workloads'", "--workloads names their file"}},
         Case{"BadLine", {"tune", "--workloads", "bad.workloads"}, {"bad.workloads:3: a workload is NAME | PROGRAM"}},
         Case{"NothingInIt", {"tune", "--workloads", "empty.workloads"}, {"'empty.workloads' hold no workload"}}),
     name_of);
@@ -192,6 +195,27 @@ class Toolchain : public Command {
   std::string compile_for_gpu(const std::string& nvrtc) {
     variables_["QUERN_NVRTC"] = nvrtc;
     return refusal({"compile", "add(n=8)", "--target", "cuda:sm_90a"});
+  }
+
+  // A shared library of this C source.
+  std::string make_library(const std::string& source) const {
+    write("nvrtc.c", source);
+    const std::string library = path("libnvrtc.so.12");
+    const Outcome compiler = Process({QUERN_C_COMPILER, "-shared", "-fPIC", "-o", library, "nvrtc.c"}, folder_).wait();
+    EXPECT_EQ(compiler.code, 0) << compiler.err;
+    return library;
+  }
+
+  // One that says it is this version of NVRTC, and does nothing else.
+  std::string make_nvrtc(int major, int minor) const {
+    std::string source = "int nvrtcVersion(int* major, int* minor) { *major = " + std::to_string(major) +
+                         "; *minor = " + std::to_string(minor) + "; return 0; }\n" +
+                         "const char* nvrtcGetErrorString(int result) { return \"out of order\"; }\n";
+    for (const char* function : {"CreateProgram", "DestroyProgram", "CompileProgram", "GetProgramLogSize",
+                                 "GetProgramLog", "GetPTXSize", "GetPTX", "GetCUBINSize", "GetCUBIN"}) {
+      source += std::string("int nvrtc") + function + "(void) { return 1; }\n";
+    }
+    return make_library(source);
   }
 };
 
@@ -206,24 +230,26 @@ TEST_F(Toolchain, MissingOnesAreNamedWithThePlacesLookedAt) {
 }
 
 TEST_F(Toolchain, OldOnesAreRefusedWithTheirVersion) {
-  const std::string library = path("libnvrtc.so.12");
-  std::string source = "int nvrtcVersion(int* major, int* minor) { *major = 12; *minor = 2; return 0; }\n";
-  for (const char* function :
-       {"GetErrorString", "CreateProgram", "DestroyProgram", "CompileProgram", "GetProgramLogSize", "GetProgramLog",
-        "GetPTXSize", "GetPTX", "GetCUBINSize", "GetCUBIN"}) {
-    source += std::string("int nvrtc") + function + "(void) { return 1; }\n";
-  }
-  write("nvrtc.c", source);
-  const Outcome compiler = Process({QUERN_C_COMPILER, "-shared", "-fPIC", "-o", library, "nvrtc.c"}, folder_).wait();
-  ASSERT_EQ(compiler.code, 0) << compiler.err;
+  const std::string library = make_nvrtc(12, 2);
   for (const std::string& place : {library, folder_.string()}) {
     EXPECT_TRUE(
         contains(compile_for_gpu(place), "NVRTC too old: " + library + " is version 12.2, Quern needs 12.8 or newer"));
   }
-  write("half.c", "int nvrtcVersion(void) { return 0; }\n");
-  ASSERT_EQ(Process({QUERN_C_COMPILER, "-shared", "-fPIC", "-o", library, "half.c"}, folder_).wait().code, 0);
-  EXPECT_TRUE(contains(compile_for_gpu(library), library + ": it lacks NVRTC functions"));
   EXPECT_TRUE(contains(refusal({"compile", "add(n=8)", "--target", "cuda:sm_90a", "--nvrtc", "/none"}), "\n  /none: "));
+}
+
+TEST_F(Toolchain, OthersLibrariesAreRefused) {
+  const std::string library = make_library("int nvrtcVersion(void) { return 0; }\n");
+  EXPECT_TRUE(contains(compile_for_gpu(library), library + ": it lacks NVRTC functions"));
+}
+
+TEST_F(Toolchain, ItsFailureIsOurFaultWhichExitsWith3) {
+  variables_["QUERN_NVRTC"] = make_nvrtc(13, 0);
+  const Outcome outcome = quern({"compile", "add(n=8)", "--target", "cuda:sm_90a"});
+  EXPECT_EQ(outcome.code, 3) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "quern: internal error: "));
+  EXPECT_TRUE(contains(outcome.err, "NVRTC: creating a program: out of order"));
+  EXPECT_TRUE(contains(outcome.err, "Please report it with the command line and the program."));
 }
 
 TEST_F(Toolchain, WithoutADriverThereIsNoGpu) {

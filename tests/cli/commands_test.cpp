@@ -126,6 +126,9 @@ TEST_F(Commands, CompileEmitsCudaWithoutAGpu) {
                   .starts_with("\x7f"
                                "ELF"));
   EXPECT_EQ(output(with({"cubin"})), read("add.cubin"));
+  const Outcome sass = quern(with({"sass"}));  // by a tool of NVIDIA's
+  EXPECT_EQ(sass.code, sass.err.empty() ? 0 : 2);
+  EXPECT_TRUE(contains(sass.out + sass.err, sass.code == 0 ? "EXIT" : "SASS needs nvdisasm or cuobjdump"));
   EXPECT_TRUE(contains(refusal(with({"cubin", "--json"})), "give its file with -o"));
   EXPECT_TRUE(contains(refusal({"compile", "add(n=64)", "--target", "cuda:sm_90a", "--emit", "llvm"}),
                        "there is no llvm of a program for cuda:sm_90a"));
@@ -162,21 +165,34 @@ TEST_F(Commands, RunChecksAndTimes) {
   EXPECT_TRUE(contains(text, "median of 3 launches: "));
 }
 
-// The store is made to hold another program's binary for this one.
-TEST_F(Commands, AFailedCheckExitsWith1) {
-  const Options options = {.device = "cpu", .use_store = false};
-  const Executable right = compile(Program::parse("add(n=8)"), options);
-  const Executable wrong =
-      compile(Program::parse("kernel sub(a: f32[8], b: f32[8]) -> (y: f32[8]) { y[i] = a[i] - b[i] }"), options);
-  const api::Compiled& compiled = right.state().compiled;
-  const api::Compiled& other = wrong.state().compiled;
-  autotune::Store(store()).record(
-      autotune::binary_key(right.program().ir(), compiled.schedule, compiled.target, "", ""),
-      {"add", other.plan, other.binary});
+// The store is made to hold something else for a program, with all its checksums right.
+class WrongBinary : public Command {
+ protected:
+  static Executable compiled(const char* program) {
+    return compile(Program::parse(program), {.device = "cpu", .use_store = false});
+  }
+  void plant(const Executable& of, const Plan& plan, const runtime::Binary& binary) const {
+    const api::Compiled& own = of.state().compiled;
+    autotune::Store(store()).record(autotune::binary_key(of.program().ir(), own.schedule, own.target, "", ""),
+                                    {"add", plan, binary});
+  }
+};
+
+TEST_F(WrongBinary, FailsTheCheckWhichExitsWith1) {
+  const Executable difference = compiled("kernel sub(a: f32[8], b: f32[8]) -> (y: f32[8]) { y[i] = a[i] - b[i] }");
+  const api::Compiled& wrong = difference.state().compiled;
+  plant(compiled("add(n=8)"), wrong.plan, wrong.binary);
   const Outcome outcome = quern({"run", "add(n=8)", "--device", "cpu", "--check"});
   EXPECT_EQ(outcome.code, 1) << outcome.err;
   EXPECT_TRUE(contains(outcome.out, "check y: 8 of all 8 elements wrong, the worst at ["));
   EXPECT_EQ(quern({"run", "add(n=8)", "--device", "cpu"}).code, 0) << "nobody asked";
+}
+
+TEST_F(WrongBinary, OfAnotherMachineIsRefused) {
+  const Executable add = compiled("add(n=8)");
+  const api::Compiled& right = add.state().compiled;
+  plant(add, right.plan, {right.binary.target, std::vector<std::byte>(100)});
+  EXPECT_TRUE(contains(refusal({"run", "add(n=8)", "--device", "cpu"}), "can't be linked on this machine"));
 }
 
 TEST_F(Commands, WritingToAFullDeviceExitsWith2) {
