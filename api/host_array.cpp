@@ -116,11 +116,14 @@ Sizes infer_sizes(const Program& program, std::span<const HostArray> inputs, con
 std::vector<HostArray> random_inputs(const Program& program, const Sizes& sizes, std::uint64_t seed) {
   const ir::Program& p = program.ir();
   const api::SymbolValues symbols(p, sizes);
-  std::vector<HostArray> arrays;
-  for (const ir::TensorRef& input : p.inputs) arrays.emplace_back(input->dtype, symbols.shape(*input));
   const Program sized = program.bind(api::known_sizes(program, sizes));
   std::vector<std::vector<std::byte>> data = autotune::random_inputs(sized.ir(), seed);
-  for (std::size_t i = 0; i < arrays.size(); ++i) arrays[i].data = std::move(data[i]);
+  std::vector<HostArray> arrays(data.size());
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    arrays[i].dtype = p.inputs[i]->dtype;
+    arrays[i].shape = symbols.shape(*p.inputs[i]);
+    arrays[i].data = std::move(data[i]);
+  }
   return arrays;
 }
 
