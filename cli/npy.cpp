@@ -89,7 +89,7 @@ std::vector<std::int64_t> parse_shape(const std::string& dims, const std::string
 std::string read_header(std::ifstream& file, const std::string& path) {
   char start[8];
   if (!file.read(start, sizeof start) || std::string_view(start, 6) != kMagic) refuse(path, "it is no .npy file");
-  const int version = start[6];
+  const auto version = static_cast<unsigned char>(start[6]);
   unsigned char length[4] = {};
   if (!file.read(reinterpret_cast<char*>(length), version == 1 ? 2 : 4)) refuse(path, "its header is cut off");
   const std::uint32_t bytes =

@@ -72,6 +72,7 @@ TEST_P(Calls, WorkAtEveryElement) {
       std::memcpy(buffers.back().data() + offset, input.data.data(), input.data.size());
     }
     buffers.emplace_back(static_cast<std::size_t>(expected.size()) + offset);
+    pointers.reserve(buffers.size());
     for (std::vector<float>& buffer : buffers) pointers.push_back(buffer.data() + offset);
     executable.launch(pointers, executable.size_values(sizes));
     EXPECT_EQ(std::memcmp(pointers.back(), expected.data.data(), expected.data.size()), 0) << offset;

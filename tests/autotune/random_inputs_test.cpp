@@ -20,9 +20,9 @@ using quern::test::error_of;
 
 std::vector<double> elements(const char* text, std::size_t input, DType dtype) {
   const std::vector<std::byte> data = random_inputs(ir::parse_program(text), 1).at(input);
-  std::vector<double> values;
-  for (std::size_t i = 0; i < data.size() / static_cast<std::size_t>(byte_size(dtype)); ++i) {
-    values.push_back(load_element(dtype, data.data(), static_cast<std::int64_t>(i)));
+  std::vector<double> values(data.size() / static_cast<std::size_t>(byte_size(dtype)));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = load_element(dtype, data.data(), static_cast<std::int64_t>(i));
   }
   return values;
 }

@@ -116,9 +116,9 @@ TEST_F(StoreFile, OneEntryIsErasedByTheBeginningOfItsId) {
 }
 
 TEST_F(StoreFile, SeveralWriteAtOnce) {
-  std::vector<std::thread> threads;
+  std::vector<std::thread> threads(4);
   for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&, t] {
+    threads[static_cast<std::size_t>(t)] = std::thread([&, t] {
       Store store(file());
       for (int i = 0; i < 20; ++i) store.record(key_of("p", {t, i}), winner("s"));
     });

@@ -16,7 +16,7 @@ struct Case {
   std::string input = "";          // on standard input
 };
 
-void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
+void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }  // NOLINT: a name of GoogleTest's
 
 std::string name_of(const ::testing::TestParamInfo<Case>& info) { return info.param.name; }
 
