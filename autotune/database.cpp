@@ -215,14 +215,16 @@ void Database::put_winner(const WinnerKey& key, const Winner& winner) {
   transaction.commit();
 }
 
-void Database::put_candidate(const WinnerKey& key, const Candidate& candidate) {
+void Database::put_candidates(const WinnerKey& key, std::span<const Candidate> candidates) {
   Transaction transaction(connection_);
   put_task(key);
-  Statement(connection_,
-            "INSERT INTO candidates VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET "
-            "samples=trim(samples || ' ' || excluded.samples), rejection=excluded.rejection, build=excluded.build")
-      .bind(to_text(id(key)), candidate.schedule, join(candidate.samples), candidate.rejection, candidate.build)
-      .run();
+  for (const Candidate& candidate : candidates) {
+    Statement(connection_,
+              "INSERT INTO candidates VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET "
+              "samples=trim(samples || ' ' || excluded.samples), rejection=excluded.rejection, build=excluded.build")
+        .bind(to_text(id(key)), candidate.schedule, join(candidate.samples), candidate.rejection, candidate.build)
+        .run();
+  }
   transaction.commit();
 }
 

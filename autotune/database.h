@@ -38,7 +38,7 @@ class Database {
   std::vector<WinnerEntry> relatives(const WinnerKey& key) const;
   void put_winner(const WinnerKey& key, const Winner& winner);
   // Adds the samples to those that the same schedule has; its rejection becomes this one.
-  void put_candidate(const WinnerKey& key, const Candidate& candidate);
+  void put_candidates(const WinnerKey& key, std::span<const Candidate> candidates);
   std::vector<Candidate> candidates(const std::string& task) const;
 
   std::optional<StoredBinary> binary(const BinaryKey& key) const;

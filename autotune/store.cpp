@@ -184,8 +184,8 @@ void Store::record(const WinnerKey& key, const Winner& winner) {
   write([&](Database& layer) { layer.put_winner(key, winner); });
 }
 
-void Store::record(const WinnerKey& key, const Candidate& candidate) {
-  write([&](Database& layer) { layer.put_candidate(key, candidate); });
+void Store::record(const WinnerKey& key, std::span<const Candidate> candidates) {
+  if (!candidates.empty()) write([&](Database& layer) { layer.put_candidates(key, candidates); });
 }
 
 std::vector<Candidate> Store::candidates(const std::string& winner_id) {

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,8 @@ class Store {
   std::vector<Near> nearest(const WinnerKey& key);
 
   void record(const WinnerKey& key, const Winner& winner);
-  void record(const WinnerKey& key, const Candidate& candidate);
+  void record(const WinnerKey& key, std::span<const Candidate> candidates);
+  void record(const WinnerKey& key, const Candidate& candidate) { record(key, std::span(&candidate, 1)); }
   // In the order of their medians, the rejected ones last.
   std::vector<Candidate> candidates(const std::string& winner_id);
 

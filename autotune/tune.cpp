@@ -89,8 +89,8 @@ class KernelTuner {
               0,
               true};
     }
-    list_candidates();
     ProblemData data(kernel_, device_, settings_.seed);
+    list_candidates();
     search(data, stopped);
     rerun_finalists(data);
     return finish(data);
@@ -107,15 +107,17 @@ class KernelTuner {
     std::stable_sort(all.begin(), all.end(),
                      [&](const Schedule& a, const Schedule& b) { return doublings(a, first) < doublings(b, first); });
     all.insert(all.begin(), first);
+    std::vector<Candidate> illegal;
     for (const Schedule& schedule : all) {
       const compiler::Verdict verdict = strategy_.check(kernel_, schedule, target_);
       if (verdict) {
         entries_.push_back({schedule, text_of(schedule), {}, nullptr, nullptr, {}});
       } else {
-        ++illegal_;
-        store_.record(key_, Candidate{text_of(schedule), {}, verdict.reason, std::string(build_digest())});
+        illegal.push_back({text_of(schedule), {}, verdict.reason, std::string(build_digest())});
       }
     }
+    store_.record(key_, illegal);
+    illegal_ = static_cast<int>(illegal.size());
     ensure(!entries_.empty(), "a strategy's fallback is legal");
     step_.candidates = static_cast<int>(entries_.size());
   }

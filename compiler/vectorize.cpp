@@ -19,10 +19,13 @@ class Vectorizer {
   Vectorizer(const For& loop, const Assumptions& assumptions)
       : loop_(loop), width_(*as_integer(loop.hi)), assumptions_(assumptions) {}
 
+  // Whether an access of several elements came out.
+  bool found_wide() const { return !before_.empty() || !after_.empty(); }
+
   Stmt run() {
     if (varies_within(loop_.body)) return make_stmt(loop_);
     Stmt body = rewrite(loop_.body);
-    std::vector<Stmt> all = std::move(before_);
+    std::vector<Stmt> all = before_;
     all.push_back(make_stmt(For{loop_.var, 0, width_, 1, ForKind::unroll, std::move(body)}));
     all.insert(all.end(), after_.begin(), after_.end());
     return block(std::move(all));
@@ -153,10 +156,39 @@ class Vectorizer {
   std::vector<Access> loads_;
 };
 
+// Whether a condition that holds at two values of `var` holds between them: affine comparisons, all of them.
+bool is_convex(const Expr& condition, const VarRef& var, const Assumptions& assumptions) {
+  if (!uses(condition, var)) return true;
+  if (condition->kind != ExprKind::call) return false;
+  const auto& args = condition->args;
+  if (condition->op == Op::logical_and) {
+    return is_convex(args[0], var, assumptions) && is_convex(args[1], var, assumptions);
+  }
+  const bool compares = condition->op == Op::lt || condition->op == Op::le || condition->op == Op::gt ||
+                        condition->op == Op::ge || condition->op == Op::eq;
+  return compares && is_integer(args[0]->dtype) && coefficient(args[0], var, assumptions) &&
+         coefficient(args[1], var, assumptions);
+}
+
+// A condition that elements at the edge of a tensor differ in: all of them at once where it holds for all, else one by
+// one.
+Stmt at_edges(const For& loop, const If& branch, const Assumptions& assumptions) {
+  if (!is_convex(branch.condition, loop.var, assumptions)) return make_stmt(loop);
+  const auto at = [&](const Expr& place) { return substitute(branch.condition, {{loop.var, place}}); };
+  const Expr all = simplify(both(at(0), at(loop.hi - 1)), assumptions);
+  For inner = loop;
+  inner.body = branch.then;
+  const Assumptions inside = assumptions.with(all);
+  Vectorizer vectorizer(inner, inside);
+  Stmt wide = vectorizer.run();
+  return vectorizer.found_wide() ? make_stmt(If{all, std::move(wide), make_stmt(loop)}) : make_stmt(loop);
+}
+
 // Conditions that hold for all elements or none come out of the loop.
 Stmt hoist(const For& loop, const Assumptions& assumptions) {
   const If* branch = get_if<If>(loop.body);
-  if (!branch || branch->otherwise || uses(branch->condition, loop.var)) return Vectorizer(loop, assumptions).run();
+  if (!branch || branch->otherwise) return Vectorizer(loop, assumptions).run();
+  if (uses(branch->condition, loop.var)) return at_edges(loop, *branch, assumptions);
   For inner = loop;
   inner.body = branch->then;
   return make_stmt(If{branch->condition, hoist(inner, assumptions)});

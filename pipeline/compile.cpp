@@ -8,6 +8,7 @@
 #include "compiler/expand_tiles.h"
 #include "compiler/hoist.h"
 #include "compiler/narrow_indices.h"
+#include "compiler/peel_checks.h"
 #include "ir/kernel_printer.h"
 #include "ir/kernel_verify.h"
 #include "ir/printer.h"
@@ -84,6 +85,8 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
       // From here on every buffer is flat and every thread speaks for itself.
       ir::Kernel thread = compiler::expand_tiles(tile);
       dump("expand_tiles", [&] { return ir::to_string(thread); });
+      if (target.is_gpu()) thread = compiler::peel_checks(thread);
+      dump("peel_checks", [&] { return ir::to_string(thread); });
       // From here on indices have their final width.
       if (variant.narrow) thread = compiler::narrow_indices(thread);
       dump("narrow_indices", [&] { return ir::to_string(thread); });

@@ -127,6 +127,9 @@ Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
   const std::int64_t first = as_integer(problem.contraction.k[0].hi).value_or(1);
   while (tiles * split * 2 <= 2 * target.gpu.sm_count && first % (split * 2) == 0 && k / (split * 2) >= kMinDepth)
     split *= 2;
+  // Two deep stages where two blocks of them fit a processor, else three of half the depth.
+  Schedule deep = make(chosen.bm, chosen.bn, 32, chosen.tm, chosen.tn, 2, async, split, 8);
+  if (2 * resources_of(problem, deep).shared <= target.gpu.shared_per_sm) return deep;
   return make(chosen.bm, chosen.bn, 16, chosen.tm, chosen.tn, async ? 3 : 2, async, split, 8);
 }
 

@@ -12,14 +12,6 @@ namespace {
 
 constexpr int kWordBytes = 4;  // a lane of a vector unit holds one 4-byte element
 
-std::int64_t alignment_of(const Tensor& tensor, std::span<const Fact> facts) {
-  std::int64_t bytes = byte_size(tensor.dtype);
-  for (const Fact& fact : facts) {
-    if (fact.kind == Fact::Kind::aligned && fact.tensor.get() == &tensor) bytes = std::max(bytes, fact.bytes);
-  }
-  return bytes;
-}
-
 bool is_simple(const Expr& e) {
   return e->kind == ExprKind::constant || e->kind == ExprKind::variable ||
          (e->kind == ExprKind::cast && is_simple(e->args[0]));
@@ -40,6 +32,14 @@ Substitution own_axes(const Definition& definition, const std::vector<Expr>& ind
 }
 
 }  // namespace
+
+std::int64_t alignment_of(const Tensor& tensor, std::span<const Fact> facts) {
+  std::int64_t bytes = byte_size(tensor.dtype);
+  for (const Fact& fact : facts) {
+    if (fact.kind == Fact::Kind::aligned && fact.tensor.get() == &tensor) bytes = std::max(bytes, fact.bytes);
+  }
+  return bytes;
+}
 
 Kernel kernel_frame(const Program& program, std::span<const Fact> facts, const Target& target) {
   Kernel kernel;

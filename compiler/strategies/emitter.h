@@ -13,6 +13,9 @@
 
 namespace quern::compiler {
 
+// The bytes that a tensor's pointer is known to be a multiple of: its element's, unless a fact says more.
+std::int64_t alignment_of(const ir::Tensor& tensor, std::span<const ir::Fact> facts);
+
 // A kernel without a body: parameters for the program's inputs and outputs (aligned as the facts say), its symbols, and
 // the target's lanes.
 ir::Kernel kernel_frame(const ir::Program& program, std::span<const ir::Fact> facts, const Target& target);

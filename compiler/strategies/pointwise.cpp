@@ -1,5 +1,6 @@
 // pointwise: elementwise kernels. The outputs' space, merged to as few axes as its accesses allow, is cut into tiles of
-// `rows` x (`threads` * `vec` * ...) elements; each thread takes `vec` neighbours in each of `rows` places. An input
+// `rows` x (`threads` * `vec` * ...) elements; each thread takes `vec` neighbours (as far as memory is aligned for them)
+// in each of `rows` places. An input
 // that walks another axis than the outputs (a transpose) is staged through shared memory, a `tile` square at a time, so
 // that both sides stay coalesced.
 
@@ -35,6 +36,7 @@ struct Shape {
   AxisMap place;             // the first output's axes in it
   std::vector<Expr> staged;  // reads that walk an outer axis at unit stride and the inner one not, at those axes
   int staged_axis = -1;      // that outer axis
+  std::vector<Expr> accesses;  // all, at those axes
 };
 
 // Every output's axes, as those of the first output.
@@ -64,6 +66,7 @@ Shape analyze(const Program& program, std::span<const Fact> facts) {
   shape.inner = space.axes.back();
   shape.outer.assign(space.axes.begin(), space.axes.end() - 1);
   shape.place = space.place;
+  for (const Expr& access : accesses) shape.accesses.push_back(substitute(access, shape.place));
   const Assumptions known = known_in(program, facts, space.axes);
   for (const Expr& input : inputs) {
     if (input->fill) continue;
@@ -192,71 +195,89 @@ AxisMap substituted(const AxisMap& place, const Substitution& values) {
   return result;
 }
 
-Kernel emit(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts) {
-  const Shape shape = analyze(program, facts);
-  const std::int64_t threads = get(schedule, kFields, "threads"), vec = get(schedule, kFields, "vec");
-  const std::int64_t rows = get(schedule, kFields, "rows"), tile = get(schedule, kFields, "tile");
-  Kernel kernel = kernel_frame(program, facts, target);
-  kernel.warps = static_cast<int>(threads / kernel.lanes);
-  const VarRef id = make_var("block");
-  kernel.block = {id};
-  const Assumptions known = known_in(program, facts);
+// What both ways to write a kernel start from.
+struct Start {
+  const Program& program;
+  std::span<const Fact> facts;
+  Shape shape;
+  Kernel kernel;
+  Assumptions known;
+  VarRef id = make_var("block");
+
+  Start(const Program& of, const Schedule& schedule, const Target& target, std::span<const Fact> that_hold)
+      : program(of),
+        facts(that_hold),
+        shape(analyze(of, that_hold)),
+        kernel(kernel_frame(of, that_hold, target)),
+        known(known_in(of, that_hold)) {
+    kernel.warps = static_cast<int>(get(schedule, kFields, "threads") / kernel.lanes);
+    kernel.block = {id};
+  }
+};
+
+// Squares of (staged axis) x (inner axis) through shared memory; the other axes count blocks.
+Kernel emit_staged(Start start, std::int64_t vec, std::int64_t tile) {
+  const auto& [program, facts, shape, unused, known, id] = start;
+  Kernel& kernel = start.kernel;
+  Emitter emitter(program, kernel);
+  std::vector<Axis> rest = shape.outer;
+  const Axis across = rest[static_cast<std::size_t>(shape.staged_axis)];
+  rest.erase(rest.begin() + shape.staged_axis);
+  const Expr tiles_across = simplify(ceil_div(across.hi, tile), known);
+  const Expr tiles_inner = simplify(ceil_div(shape.inner.hi, tile), known);
+  kernel.grid = {simplify(extent_product(rest) * tiles_across * tiles_inner, known)};
+  std::vector<Axis> counts = rest;
+  counts.push_back({make_var("ta"), 0, tiles_across});
+  counts.push_back({make_var("ti"), 0, tiles_inner});
+  const std::vector<Expr> at = unravel(id, counts);
+  const VarRef c = make_var(across.var->name), i = make_var(shape.inner.var->name);
+  const VarRef c0 = make_var(c->name + "0"), i0 = make_var(i->name + "0");
+  Substitution values{{across.var, Expr(c0) + c}, {shape.inner.var, Expr(i0) + i}};
+  for (std::size_t d = 0; d < rest.size(); ++d) values[rest[d].var] = at[d];
+  const std::vector<Axis> axes{{c, 0, tile}, {i, 0, tile}};
+  const Expr where = both(less(Expr(c0) + c, across.hi), less(Expr(i0) + i, shape.inner.hi));
+  const Spread square = spread(tile, tile, vec, kernel.lanes, kernel.warps);
+
+  Emitter::Scope load(emitter, {}), store(emitter, {});
+  for (const Expr& input : shape.staged) {
+    const std::vector<std::int64_t> extents{tile, tile};
+    const BufferRef staged = make_buffer(input->tensor->name + "_s", input->dtype, Space::shared, padded(extents, 1));
+    kernel.shared.push_back(staged);
+    const Expr placed = substitute(input, values);
+    load.store(staged, {Expr(i), Expr(c)}, read(emitter.param(*input->tensor), placed->args));
+    emitter.stage(placed, read(staged, {Expr(i), Expr(c)}));
+  }
+  store_outputs(program, store, substituted(shape.place, values));
+  const auto over_square = [&](const Mode& first, const Mode& second, Stmt body) {
+    return make_stmt(Map{
+        .axes = axes, .distribution = Layout{{first, second}, {}}, .where = where, .body = std::move(body)});
+  };
+  kernel.body = block({make_stmt(Let{c0, simplify(at[rest.size()] * tile, known)}),
+                       make_stmt(Let{i0, simplify(at[rest.size() + 1] * tile, known)}),
+                       over_square(square.fast, square.slow, load.finish()),
+                       make_stmt(Intrinsic{IntrinsicId::barrier, {}}),
+                       over_square(square.slow, square.fast, store.finish())});
+  return kernel;
+}
+
+// Threads along the inner axis as far as it reaches, the rest over rows. More places per thread: rows where there are
+// any, else further along the inner axis.
+Kernel emit_direct(Start start, std::int64_t wanted, std::int64_t wanted_rows) {
+  const auto& [program, facts, shape, unused, known, id] = start;
+  Kernel& kernel = start.kernel;
   Emitter emitter(program, kernel);
   ThreadPool pool(kernel.lanes, kernel.warps);
-
-  if (tile != 0) {
-    // Tiles of (staged axis) x (inner axis); the other axes count blocks.
-    std::vector<Axis> rest = shape.outer;
-    const Axis across = rest[static_cast<std::size_t>(shape.staged_axis)];
-    rest.erase(rest.begin() + shape.staged_axis);
-    const Expr tiles_across = simplify(ceil_div(across.hi, tile), known);
-    const Expr tiles_inner = simplify(ceil_div(shape.inner.hi, tile), known);
-    const Expr rests = extent_product(rest);
-    kernel.grid = {simplify(rests * tiles_across * tiles_inner, known)};
-    std::vector<Axis> counts = rest;
-    counts.push_back({make_var("ta"), 0, tiles_across});
-    counts.push_back({make_var("ti"), 0, tiles_inner});
-    const std::vector<Expr> at = unravel(id, counts);
-    const VarRef c = make_var(across.var->name), i = make_var(shape.inner.var->name);
-    const VarRef c0 = make_var(c->name + "0"), i0 = make_var(i->name + "0");
-    Substitution values{{across.var, Expr(c0) + c}, {shape.inner.var, Expr(i0) + i}};
-    for (std::size_t d = 0; d < rest.size(); ++d) values[rest[d].var] = at[d];
-    const std::vector<Axis> tile_axes{{c, 0, tile}, {i, 0, tile}};
-    const Expr where = both(less(Expr(c0) + c, across.hi), less(Expr(i0) + i, shape.inner.hi));
-    const Spread square = spread(tile, tile, vec, kernel.lanes, kernel.warps);
-    std::vector<Stmt> body{make_stmt(Let{c0, simplify(at[rest.size()] * tile, known)}),
-                           make_stmt(Let{i0, simplify(at[rest.size() + 1] * tile, known)})};
-    Emitter::Scope load(emitter, {});
-    for (const Expr& input : shape.staged) {
-      const std::vector<std::int64_t> extents{tile, tile};
-      const BufferRef staged = make_buffer(input->tensor->name + "_s", input->dtype, Space::shared, padded(extents, 1));
-      kernel.shared.push_back(staged);
-      const Expr placed = substitute(input, values);
-      load.store(staged, {Expr(i), Expr(c)}, read(emitter.param(*input->tensor), placed->args));
-      emitter.stage(placed, read(staged, {Expr(i), Expr(c)}));
-    }
-    body.push_back(make_stmt(Map{.axes = tile_axes,
-                                 .distribution = Layout{{square.fast, square.slow}, {}},
-                                 .where = where,
-                                 .body = load.finish()}));
-    body.push_back(make_stmt(Intrinsic{IntrinsicId::barrier, {}}));
-    Emitter::Scope store(emitter, {});
-    store_outputs(program, store, substituted(shape.place, values));
-    body.push_back(make_stmt(Map{.axes = tile_axes,
-                                 .distribution = Layout{{square.slow, square.fast}, {}},
-                                 .where = where,
-                                 .body = store.finish()}));
-    kernel.body = block(std::move(body));
-    return kernel;
-  }
-
-  // Threads along the inner axis as far as it reaches, the rest over rows.
+  std::vector<Axis> axes = shape.outer;
+  axes.push_back(shape.inner);
+  // Where no wide access is possible, what a thread would take at once lies apart.
+  const std::int64_t vec =
+      aligned_vector(wanted, shape.accesses, shape.inner.var, known_in(program, facts, axes), facts);
+  const std::int64_t rows = wanted_rows * (wanted / vec), threads = std::int64_t{kernel.warps} * kernel.lanes;
   const std::int64_t inner_extent = as_integer(shape.inner.hi).value_or(threads * vec);
   const std::int64_t inner_threads = std::min(threads, ceil_power_of_two((inner_extent + vec - 1) / vec));
   Mode inner{{vec, Place::reg, 1}};
   for (const Digit& digit : pool.take(inner_threads)) inner.push_back(digit);
   Mode outer = pool.take(pool.left());
-  // More places per thread: rows where there are any, else further along the inner axis.
   const bool flat = shape.outer.empty();
   (flat ? inner : outer).push_back({rows, Place::reg, vec});
   const std::int64_t tile_inner = extent(inner), tile_outer = extent(outer);
@@ -283,6 +304,13 @@ Kernel emit(const Program& program, const Schedule& schedule, const Target& targ
                                      .where = where,
                                      .body = scope.finish()})});
   return kernel;
+}
+
+Kernel emit(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts) {
+  Start start(program, schedule, target, facts);
+  const std::int64_t vec = get(schedule, kFields, "vec"), tile = get(schedule, kFields, "tile");
+  if (tile != 0) return emit_staged(std::move(start), vec, tile);
+  return emit_direct(std::move(start), vec, get(schedule, kFields, "rows"));
 }
 
 std::optional<Rewrite> rewrite(const Program&, const Schedule&) { return std::nullopt; }

@@ -37,6 +37,7 @@ struct Iteration {
   std::vector<Axis> kept, reduced;  // merged
   AxisMap place;                    // the reduction's axes in the merged ones
   bool rows = true;                 // the reduced axis is the contiguous one
+  std::vector<Expr> accesses;       // all, at the merged axes
 };
 
 std::vector<Axis> joined(std::vector<Axis> a, const std::vector<Axis>& b) {
@@ -58,7 +59,7 @@ std::vector<Expr> reads_of(const Program& program, const Reduction::Member& memb
 }
 
 Iteration analyze(const Program& program, std::span<const Fact> facts) {
-  Iteration space{*analyze_reduction(program), {}, {}, {}, true};
+  Iteration space{*analyze_reduction(program), {}, {}, {}, true, {}};
   const Reduction& reduction = space.reduction;
   std::vector<Expr> accesses;
   for (const Reduction::Member& member : reduction.members) {
@@ -80,8 +81,9 @@ Iteration analyze(const Program& program, std::span<const Fact> facts) {
   // Count which axis walks memory by one.
   int for_rows = 0, for_columns = 0;
   const Assumptions merged = known_in(program, facts, joined(space.kept, space.reduced));
+  for (Expr& access : accesses) access = substitute(access, reduced.place);
   for (const Expr& access : accesses) {
-    const Expr offset = simplify(flat_offset(substitute(access, reduced.place)), merged);
+    const Expr offset = simplify(flat_offset(access), merged);
     if (space.reduced.empty()) continue;
     const auto along_row = stride_along(offset, space.reduced.back().var, merged);
     if (along_row == 1) ++for_rows;
@@ -89,6 +91,7 @@ Iteration analyze(const Program& program, std::span<const Fact> facts) {
       ++for_columns;
   }
   space.rows = for_rows >= for_columns;
+  space.accesses = std::move(accesses);
   return space;
 }
 
@@ -149,8 +152,10 @@ Schedule fallback(const Program& program, const Target& target) {
     return divisor_near(space.reduction.reduced[0].hi, kTargetBlocks * processors / std::max<std::int64_t>(blocks, 1));
   };
   if (space.rows) {
+    // Few rows are walked by more threads each, where they can't be split.
+    const std::int64_t most = kept < 2 * processors && !can_split(program, space) ? 1024 : 256;
     const std::int64_t row_threads =
-        std::clamp<std::int64_t>(ceil_power_of_two((reduced + vec - 1) / vec) / (has_passes(space) ? 4 : 2), 32, 256);
+        std::clamp<std::int64_t>(ceil_power_of_two((reduced + vec - 1) / vec) / (has_passes(space) ? 4 : 2), 32, most);
     const std::int64_t rows = std::max<std::int64_t>(1, 128 / row_threads);
     const std::int64_t per_thread = (reduced + row_threads * vec - 1) / (row_threads * vec);
     const std::int64_t unroll =
@@ -293,6 +298,7 @@ class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
       : program_(program),
+        facts_(facts),
         space_(analyze(program, facts)),
         kernel_(kernel_frame(program, facts, target)),
         known_(known_in(program, facts)),
@@ -303,6 +309,7 @@ class Writer {
     unroll_ = get(schedule, kFields, "unroll");
     keep_ = get(schedule, kFields, "keep") != 0;
     kernel_.warps = static_cast<int>(threads_of(space_, schedule) / kernel_.lanes);
+    lay_apart();
   }
 
   Kernel run() {
@@ -334,6 +341,20 @@ class Writer {
   }
 
  private:
+  // Where no wide access is possible, what a thread would take at once lies apart: further steps of a row, or the
+  // columns of further blocks.
+  void lay_apart() {
+    const std::vector<Axis>& contiguous = space_.rows ? space_.reduced : space_.kept;
+    if (contiguous.empty()) return;
+    const std::int64_t wanted = space_.rows ? vec_ : std::min(vec_, rows_);
+    const std::int64_t vec =
+        aligned_vector(wanted, space_.accesses, contiguous.back().var,
+                       known_in(program_, facts_, joined(space_.kept, space_.reduced)), facts_);
+    if (!space_.rows) rows_ = rows_ / wanted * vec;
+    unroll_ *= wanted / vec;
+    vec_ = vec;
+  }
+
   // Tile axes: k (kept positions of the block), u (steps), r (elements of one step).
   void lay_out() {
     ThreadPool pool(kernel_.lanes, kernel_.warps);
@@ -576,6 +597,7 @@ class Writer {
   }
 
   const Program& program_;
+  std::span<const Fact> facts_;
   Iteration space_;
   Kernel kernel_;
   Assumptions known_;

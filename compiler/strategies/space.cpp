@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "compiler/strategies/emitter.h"
+
 namespace quern::compiler {
 
 using namespace ir;  // NOLINT: this file is about the language's nodes
@@ -84,6 +86,24 @@ Expr extent_product(const std::vector<Axis>& axes) {
   Expr product = 1;
   for (const Axis& axis : axes) product = product * axis.hi;
   return simplify(product, Assumptions());
+}
+
+std::int64_t aligned_vector(std::int64_t wanted, const std::vector<Expr>& accesses, const VarRef& var,
+                            const Assumptions& assumptions, std::span<const Fact> facts) {
+  constexpr std::int64_t kAccessBytes = 16;
+  std::int64_t vector = wanted;
+  for (const Expr& access : accesses) {
+    const Expr offset = simplify(flat_offset(access), assumptions);
+    if (stride_along(offset, var, assumptions) != 1) continue;
+    const std::int64_t size = byte_size(access->dtype), alignment = alignment_of(*access->tensor, facts);
+    const std::int64_t start = divisor(simplify(substitute(offset, {{var, Expr(0)}}), assumptions), assumptions);
+    const auto fits = [&](std::int64_t elements) {
+      const std::int64_t bytes = std::min(elements * size, kAccessBytes);
+      return alignment % bytes == 0 && start % std::max<std::int64_t>(1, bytes / size) == 0;
+    };
+    while (vector > 1 && !fits(vector)) vector /= 2;
+  }
+  return vector;
 }
 
 Mode ThreadPool::take(std::int64_t wanted) {

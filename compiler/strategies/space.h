@@ -37,6 +37,12 @@ ir::Expr extent_product(const std::vector<ir::Axis>& axes);
 // Flat element offset of an access.
 ir::Expr flat_offset(const ir::Expr& access);
 
+// The most neighbours along `var`, a power of two up to `wanted`, that the accesses which walk it by one may move in
+// wide accesses, as far as `facts` tell of pointers: where rows begin at odd places a thread had better take elements
+// that lie apart, so that neighbouring lanes read neighbouring ones.
+std::int64_t aligned_vector(std::int64_t wanted, const std::vector<ir::Expr>& accesses, const ir::VarRef& var,
+                            const ir::Assumptions& assumptions, std::span<const ir::Fact> facts);
+
 // A distribution being filled: threads are handed out, lanes first, then warps.
 class ThreadPool {
  public:
