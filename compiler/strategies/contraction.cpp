@@ -18,7 +18,8 @@ const FieldList kContractionFields{"contraction",
                                     {.name = "copy", .words = {"register", "async"}, .fallback = {0}},
                                     {.name = "split_k", .fallback = {1}},
                                     {.name = "raster", .fallback = {8}},
-                                    {.name = "pack", .words = {"task", "once"}, .fallback = {0}}}};
+                                    {.name = "pack", .words = {"task", "once"}, .fallback = {0}},
+                                    {.name = "pad", .words = {"no", "yes"}, .fallback = {0}}}};
 
 namespace {
 
@@ -31,7 +32,7 @@ std::int64_t static_extent(const Expr& extent, std::int64_t unknown) {
 
 Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t tm, std::int64_t tn, std::int64_t stages,
               bool async, std::int64_t split, std::int64_t raster, bool pack_once = false) {
-  return {"contraction", {bm, bn, bk, tm, tn, stages, async ? 1 : 0, split, raster, pack_once ? 1 : 0}};
+  return {"contraction", {bm, bn, bk, tm, tn, stages, async ? 1 : 0, split, raster, pack_once ? 1 : 0, 0}};
 }
 
 std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -104,7 +105,7 @@ Schedule fallback_cpu(const Program& program, const ContractionProblem& problem,
   return make(bm, bn, bk, tm, tn, 1, false, 1, 0, once);
 }
 
-Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
+Schedule fallback_aligned_gpu(const ContractionProblem& problem, const Target& target) {
   const std::int64_t m = static_extent(problem.m, 4096), n = static_extent(problem.n, 4096),
                      k = static_extent(problem.k, 4096);
   const std::int64_t batch = static_extent(problem.batch, 1);
@@ -131,6 +132,15 @@ Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
   Schedule deep = make(chosen.bm, chosen.bn, 32, chosen.tm, chosen.tn, 2, async, split, 8);
   if (2 * resources_of(problem, deep).shared <= target.gpu.shared_per_sm) return deep;
   return make(chosen.bm, chosen.bn, 16, chosen.tm, chosen.tn, async ? 3 : 2, async, split, 8);
+}
+
+// Copying the operands pays where each element of them is used often enough.
+Schedule fallback_gpu(const ContractionProblem& problem, const Target& target) {
+  constexpr std::int64_t kUses = 256;
+  Schedule schedule = fallback_aligned_gpu(problem, target);
+  const bool often = static_extent(problem.m, 0) >= kUses && static_extent(problem.n, 0) >= kUses;
+  if (often && is_misaligned(problem)) set(schedule, kFields, "pad", 1);
+  return schedule;
 }
 
 Schedule fallback(const Program& program, const Target& target) {
@@ -179,7 +189,9 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
         for (const std::int64_t stages : {2, 3, 4}) {
           if (!by_async && stages != 2) continue;
           for (const std::int64_t s : {std::int64_t{1}, split, 2 * split}) {
-            add(make(t.bm, t.bn, bk, t.tm, t.tn, stages, by_async, s, 8));
+            Schedule schedule = make(t.bm, t.bn, bk, t.tm, t.tn, stages, by_async, s, 8);
+            set(schedule, kFields, "pad", get(all[0], kFields, "pad"));
+            add(schedule);
           }
         }
       }
@@ -236,6 +248,10 @@ Verdict check(const Program& program, const Schedule& s, const Target& target) {
   const ContractionProblem problem = analyze_operands(program, program.facts);
   if (Verdict split = check_split(problem, s); !split) return split;
   if (Verdict pack = check_pack(program, problem, s, target); !pack) return pack;
+  if (get(s, kFields, "pad") != 0) {
+    if (!target.is_gpu()) return {"pad=yes is for GPUs: on CPUs operands are packed"};
+    if (std::string reason = why_not_padded(problem); !reason.empty()) return {std::move(reason)};
+  }
   if (!target.is_gpu()) return check_cpu(s, target);
   const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1),
                      bk = get(s, kFields, "block", 2);
@@ -310,6 +326,11 @@ Rewrite split_k(const Program& program, const Schedule& schedule) {
 }
 
 std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule) {
+  if (get(schedule, kFields, "pad") != 0) {
+    Schedule rest = schedule;
+    set(rest, kFields, "pad", 0);
+    return Rewrite{pad_operands(program), 2, std::move(rest)};
+  }
   if (get(schedule, kFields, "pack") != 0) {
     Schedule rest = schedule;
     set(rest, kFields, "pack", 0);

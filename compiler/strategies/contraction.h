@@ -4,6 +4,8 @@
 // warp and thread tiles over staged operands) and contraction_cpu.cpp (packed cache blocks over register tiles).
 
 #include <span>
+#include <string>
+#include <vector>
 
 #include "compiler/analysis.h"
 #include "compiler/partition.h"
@@ -16,7 +18,8 @@ namespace quern::compiler {
 // block: elements of m, n and k that a block holds at a time; thread: of m and n in one thread's (on the CPU one
 // register tile's) accumulators; stages of shared memory; copy: through registers or asynchronously; split_k: parts of
 // k that become a batch of their own, joined by a second kernel; raster: tiles of m that are walked together, for L2;
-// pack: where the second operand is packed for the CPU, in each task or once for all calls.
+// pack: where the second operand is packed for the CPU, in each task or once for all calls; pad: whether matrices are
+// copied to aligned rows first.
 extern const FieldList kContractionFields;
 
 // An operand's tile: what is staged, and how it becomes a factor.
@@ -49,6 +52,15 @@ void store_results(const ir::Program& program, const Contraction& contraction, E
 // which the second is the contraction on panels of `width` columns.
 bool can_pack_once(const ir::Program& program, const Contraction& contraction);
 Partition pack_once(const ir::Program& program, std::int64_t width);
+
+// pad=yes (contraction_pad.cpp): why it is not possible (empty: it is), whether the operands' rows begin at places that
+// ask for it, and the three kernels, of which the last is the contraction.
+std::string why_not_padded(const ContractionProblem& problem);
+bool is_misaligned(const ContractionProblem& problem);
+Partition pad_operands(const ir::Program& program);
+
+// The program without the inputs that nothing reads any more, and with further ones.
+void replace_inputs(ir::Program& program, const std::vector<ir::TensorRef>& added);
 
 ir::Kernel emit_contraction_gpu(const ir::Program& program, const Schedule& schedule, const Target& target,
                                 std::span<const ir::Fact> facts);

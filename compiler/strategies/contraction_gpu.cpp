@@ -124,8 +124,18 @@ class Writer {
 
   Staged prepare(const Operand& operand, std::string name, std::int64_t own, const VarRef& origin, const Expr& extent,
                  bool is_a) {
-    Staged staged{&operand, std::move(name), own,           origin, extent,  is_a,
-                  0,        make_var("i"),   make_var("p"), {},     nullptr, nullptr};
+    Staged staged{&operand,
+                  std::move(name),
+                  own,
+                  origin,
+                  readable(operand, extent, is_a),
+                  is_a,
+                  0,
+                  make_var("i"),
+                  make_var("p"),
+                  {},
+                  nullptr,
+                  nullptr};
     const std::int64_t size = byte_size(operand.dtype());
     const std::int64_t fast = operand.k_contiguous ? bk_ : own, slow = operand.k_contiguous ? own : bk_;
     const std::int64_t threads = kernel_.warps * kernel_.lanes;
@@ -141,6 +151,19 @@ class Writer {
     staged.distribution = operand.k_contiguous ? Layout{{spread_over.slow, spread_over.fast}, {}}
                                                : Layout{{spread_over.fast, spread_over.slow}, {}};
     return staged;
+  }
+
+  // How far the operand may be read along its own axis: a padded matrix further than the product goes.
+  Expr readable(const Operand& operand, const Expr& extent, bool is_a) const {
+    const std::vector<Axis>& own = is_a ? problem_.contraction.m : problem_.contraction.n;
+    if (!operand.plain || operand.source->fill || own.size() != 1) return extent;
+    for (std::size_t d = 0; d < operand.source->args.size(); ++d) {
+      const Expr& length = operand.source->tensor->shape[d];
+      if (is_variable(operand.source->args[d], own[0].var) && prove(less_equal(extent, length), known_) == true) {
+        return length;
+      }
+    }
+    return extent;
   }
 
   // Whether `width` neighbours always lie at an aligned place and inside or outside together.

@@ -60,14 +60,18 @@ Program on_panels(const Program& program, const Contraction& c, const Definition
     const ReduceInfo& info = *definition.value->reduce;
     definition.value = reduce(info.reducer, info.axes, {c.a * read(panels.tensor, index)}, {}, info.contract);
   }
-  std::erase_if(result.inputs, [&](const TensorRef& input) {
-    return std::ranges::none_of(result.definitions, [&](const Definition& d) { return reads(d.value, *input); });
-  });
-  result.inputs.push_back(panels.tensor);
+  replace_inputs(result, {panels.tensor});
   return result;
 }
 
 }  // namespace
+
+void replace_inputs(Program& program, const std::vector<TensorRef>& added) {
+  std::erase_if(program.inputs, [&](const TensorRef& input) {
+    return std::ranges::none_of(program.definitions, [&](const Definition& d) { return reads(d.value, *input); });
+  });
+  program.inputs.insert(program.inputs.end(), added.begin(), added.end());
+}
 
 bool can_pack_once(const Program& program, const Contraction& c) {
   const std::vector<TensorRef> sources = tensors_read(c.b);

@@ -1,8 +1,7 @@
 // pointwise: elementwise kernels. The outputs' space, merged to as few axes as its accesses allow, is cut into tiles of
-// `rows` x (`threads` * `vec` * ...) elements; each thread takes `vec` neighbours (as far as memory is aligned for them)
-// in each of `rows` places. An input
-// that walks another axis than the outputs (a transpose) is staged through shared memory, a `tile` square at a time, so
-// that both sides stay coalesced.
+// `rows` x (`threads` * `vec` * ...) elements; each thread takes `vec` neighbours (as far as memory is aligned for
+// them) in each of `rows` places. An input that walks another axis than the outputs (a transpose) is staged through
+// shared memory, a `tile` square at a time, so that both sides stay coalesced.
 
 #include <algorithm>
 #include <array>
@@ -33,9 +32,9 @@ constexpr std::int64_t kMaxUnrolled = 64;  // elements per thread
 struct Shape {
   std::vector<Axis> outer;  // all but the innermost
   Axis inner;
-  AxisMap place;             // the first output's axes in it
-  std::vector<Expr> staged;  // reads that walk an outer axis at unit stride and the inner one not, at those axes
-  int staged_axis = -1;      // that outer axis
+  AxisMap place;               // the first output's axes in it
+  std::vector<Expr> staged;    // reads that walk an outer axis at unit stride and the inner one not, at those axes
+  int staged_axis = -1;        // that outer axis
   std::vector<Expr> accesses;  // all, at those axes
 };
 
@@ -249,14 +248,14 @@ Kernel emit_staged(Start start, std::int64_t vec, std::int64_t tile) {
   }
   store_outputs(program, store, substituted(shape.place, values));
   const auto over_square = [&](const Mode& first, const Mode& second, Stmt body) {
-    return make_stmt(Map{
-        .axes = axes, .distribution = Layout{{first, second}, {}}, .where = where, .body = std::move(body)});
+    return make_stmt(
+        Map{.axes = axes, .distribution = Layout{{first, second}, {}}, .where = where, .body = std::move(body)});
   };
-  kernel.body = block({make_stmt(Let{c0, simplify(at[rest.size()] * tile, known)}),
-                       make_stmt(Let{i0, simplify(at[rest.size() + 1] * tile, known)}),
-                       over_square(square.fast, square.slow, load.finish()),
-                       make_stmt(Intrinsic{IntrinsicId::barrier, {}}),
-                       over_square(square.slow, square.fast, store.finish())});
+  kernel.body =
+      block({make_stmt(Let{c0, simplify(at[rest.size()] * tile, known)}),
+             make_stmt(Let{i0, simplify(at[rest.size() + 1] * tile, known)}),
+             over_square(square.fast, square.slow, load.finish()), make_stmt(Intrinsic{IntrinsicId::barrier, {}}),
+             over_square(square.slow, square.fast, store.finish())});
   return kernel;
 }
 

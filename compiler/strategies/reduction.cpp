@@ -347,9 +347,8 @@ class Writer {
     const std::vector<Axis>& contiguous = space_.rows ? space_.reduced : space_.kept;
     if (contiguous.empty()) return;
     const std::int64_t wanted = space_.rows ? vec_ : std::min(vec_, rows_);
-    const std::int64_t vec =
-        aligned_vector(wanted, space_.accesses, contiguous.back().var,
-                       known_in(program_, facts_, joined(space_.kept, space_.reduced)), facts_);
+    const std::int64_t vec = aligned_vector(wanted, space_.accesses, contiguous.back().var,
+                                            known_in(program_, facts_, joined(space_.kept, space_.reduced)), facts_);
     if (!space_.rows) rows_ = rows_ / wanted * vec;
     unroll_ *= wanted / vec;
     vec_ = vec;

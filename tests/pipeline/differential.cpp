@@ -114,6 +114,21 @@ const ShapeCase kShapeCases[] = {
     {"batched",
      "kernel f(x: f32[b, m, k], w: f32[b, k, n]) -> (y: f32[b, m, n]) { y[c, i, j] = sum[p](x[c, i, p] * w[c, p, j]) }",
      {{3, 7, 5, 9}, {2, 40, 33, 17}}},
+    {"matmul_odd",
+     "kernel f(x: f32[257, 131], w: f32[131, 261]) -> (y: f32[257, 261]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }",
+     {{}}},
+    {"softmax_odd",
+     R"(kernel f(x: bf16[3, 1021]) -> (y: bf16[3, 1021]) {
+       t[i] = max[j](f32(x[i, j]))
+       e[i, j] = exp(f32(x[i, j]) - t[i])
+       y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) })",
+     {{}}},
+    {"columns_odd", "kernel f(x: f32[1021, 67]) -> (y: f32[67]) { y[j] = sum[i](x[i, j]) }", {{}}},
+    {"chain_odd",
+     "kernel f(x: bf16[37, 131], b: bf16[131]) -> (y: bf16[37, 131]) {\n"
+     "y[i, j] = bf16(gelu(f32(x[i, j]) + f32(b[j]))) }",
+     {{}}},
+    {"add_odd", "kernel f(x: f32[100003], z: f32[100003]) -> (y: f32[100003]) { y[i] = x[i] + z[i] }", {{}}},
     {"softmax",
      R"(kernel f(x: bf16[m, n]) -> (y: bf16[m, n]) {
        t[i] = max[j](f32(x[i, j]))
