@@ -115,7 +115,7 @@ const ShapeCase kShapeCases[] = {
      "kernel f(x: f32[b, m, k], w: f32[b, k, n]) -> (y: f32[b, m, n]) { y[c, i, j] = sum[p](x[c, i, p] * w[c, p, j]) }",
      {{3, 7, 5, 9}, {2, 40, 33, 17}}},
     {"matmul_odd",
-     "kernel f(x: f32[257, 131], w: f32[131, 261]) -> (y: f32[257, 261]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }",
+     "kernel f(x: f32[257, 13], w: f32[13, 261]) -> (y: f32[257, 261]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }",
      {{}}},
     {"softmax_odd",
      R"(kernel f(x: bf16[3, 1021]) -> (y: bf16[3, 1021]) {
