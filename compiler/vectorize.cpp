@@ -86,10 +86,28 @@ class Vectorizer {
     std::vector<Expr> args;
     const bool guarded = is_call(e, Op::select);
     for (std::size_t i = 0; i < e->args.size(); ++i) {
-      // A read that a select guards stays where it is: hoisted, it would happen.
-      args.push_back(guarded && i > 0 ? e->args[i] : rewrite(e->args[i]));
+      // A read that a select guards stays where it is: hoisted, it would happen. What is in registers already is there.
+      args.push_back(guarded && i > 0 ? loaded(e->args[i]) : rewrite(e->args[i]));
     }
     return with_children(e, std::move(args), e->fill, e->where);
+  }
+
+  // Where a load at `base` under the same condition has left the element; nothing where there was none.
+  Expr find(const Expr& access, const Expr& base, const Expr& condition) const {
+    for (const Access& known : loads_) {
+      const bool same_condition =
+          (!condition && !known.condition) || (condition && known.condition && equal(condition, known.condition));
+      if (known.buffer == access->tensor && equal(known.base, base) && same_condition) {
+        return read(known.registers, {Expr(loop_.var)});
+      }
+    }
+    return {};
+  }
+
+  Expr loaded(const Expr& e) const {
+    if (e->kind != ExprKind::read || joined(*e->tensor, e->args[0]) == 1) return e;
+    const Expr known = find(e, at_start(e->args[0]), {});
+    return known ? known : e;
   }
 
   // The element of `access` (under `condition`, else `otherwise`) out of registers, or as it was.
@@ -98,13 +116,7 @@ class Vectorizer {
     const std::int64_t width = joined(*access->tensor, access->args[0]);
     if (width == 1) return plain;
     const Expr base = at_start(access->args[0]);
-    for (const Access& known : loads_) {
-      const bool same_condition =
-          (!condition && !known.condition) || (condition && known.condition && equal(condition, known.condition));
-      if (known.buffer == access->tensor && equal(known.base, base) && same_condition) {
-        return read(known.registers, {Expr(loop_.var)});
-      }
-    }
+    if (const Expr known = find(access, base, condition)) return known;
     const BufferRef registers = allocate(*access->tensor);
     std::vector<Stmt> moves;
     for (std::int64_t first = 0; first < width_; first += width) {
@@ -113,7 +125,8 @@ class Vectorizer {
     }
     if (condition) {
       const VarRef v = make_var(loop_.var->name, loop_.var->dtype);
-      Stmt fill = make_stmt(Store{.buffer = registers, .index = {Expr(v)}, .value = otherwise});
+      Stmt fill = make_stmt(
+          Store{.buffer = registers, .index = {Expr(v)}, .value = substitute(otherwise, {{loop_.var, Expr(v)}})});
       before_.push_back(make_stmt(
           If{condition, block(std::move(moves)), make_stmt(For{v, 0, width_, 1, ForKind::unroll, std::move(fill)})}));
     } else {

@@ -1,35 +1,24 @@
-// The text of small kernels, each against its golden file. QUERN_UPDATE_GOLDEN=1 writes the files anew.
+// The text of small kernels, each against its golden file.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 #include "codegen/cuda/printer.h"
 #include "quern/error.h"
 #include "tests/codegen/cuda_kernels.h"
+#include "tests/ir/golden.h"
 
 namespace quern::codegen {
 namespace {
 
 using test::Sample;
 
-std::string read_file(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 class CudaGolden : public testing::TestWithParam<Sample> {};
 
 TEST_P(CudaGolden, TextIsAsBefore) {
   const CudaText text = print_cuda(GetParam().kernel, parse_target(GetParam().targets.back()));
-  const std::string path = QUERN_SOURCE_DIR "/tests/codegen/golden/" + GetParam().name + ".cu";
-  if (std::getenv("QUERN_UPDATE_GOLDEN")) std::ofstream(path) << text.source;
-  EXPECT_EQ(text.source, read_file(path)) << "QUERN_UPDATE_GOLDEN=1 writes " << path;
+  EXPECT_TRUE(quern::test::is_golden(text.source, "tests/codegen/golden/" + GetParam().name + ".cu"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Samples, CudaGolden, testing::ValuesIn(test::sample_kernels()),
