@@ -77,7 +77,10 @@ double bytes_read(const ir::Program& program, const SymbolValues& symbols) {
   double total = 0;
   for (const ir::TensorRef& input : program.inputs) {
     const bool read = std::any_of(program.definitions.begin(), program.definitions.end(),
-                                  [&](const ir::Definition& d) { return ir::reads(d.value, *input); });
+                                  [&](const ir::Definition& d) { return ir::reads(d.value, *input); }) ||
+                      std::any_of(program.externs.begin(), program.externs.end(), [&](const ir::Extern& external) {
+                        return std::find(external.reads.begin(), external.reads.end(), input) != external.reads.end();
+                      });
     if (read) total += bytes(*input, symbols);
   }
   return total;

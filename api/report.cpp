@@ -37,6 +37,8 @@ std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view st
       add_role(roles, "kept", reduction->kept);
       add_role(roles, "reduced", reduction->reduced);
     }
+  } else if (strategy == "extern") {
+    roles.push_back("extern: " + kernel.externs.at(0).name);
   } else if (const auto pointwise = compiler::analyze_pointwise(kernel)) {
     add_role(roles, "points", pointwise->axes);
   }

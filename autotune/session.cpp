@@ -45,6 +45,10 @@ std::vector<Choice> choose_schedules(const ir::Program& program, runtime::Device
   }
   for (const ir::Program& kernel : pipeline::kernels_of(program)) {
     const compiler::Strategy& strategy = compiler::strategy_for(kernel);
+    if (!kernel.externs.empty()) {
+      choices.push_back({std::string(strategy.fields.strategy), "given"});
+      continue;
+    }
     const WinnerKey key = winner_key(kernel, strategy, device.info());
     if (const auto winner = store.winner(key)) {
       choices.push_back({winner->schedule, "store"});

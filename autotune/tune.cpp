@@ -303,6 +303,10 @@ TuneResult tune(const ir::Program& program, runtime::Device& device, Store& stor
   const std::vector<ir::Program> kernels = pipeline::kernels_of(program);
   TuneResult result;
   for (std::size_t k = 0; k < kernels.size() && !result.stopped; ++k) {
+    if (!kernels[k].externs.empty()) {  // nothing to choose
+      result.kernels.push_back({"extern " + kernels[k].externs[0].name, "extern", "extern", 0, 0, 0, 0, true});
+      continue;
+    }
     // Each kernel has its share of what is left.
     const double elapsed = seconds_since(start);
     const double share = std::max(0.0, settings.budget_seconds - elapsed) / static_cast<double>(kernels.size() - k);

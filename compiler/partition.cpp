@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/error.h"
 #include "compiler/analysis.h"
 #include "ir/rewrite.h"
 
@@ -13,18 +14,29 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-// The program without definitions that no output depends on.
+// What computes a tensor reads.
+std::vector<TensorRef> sources_of(const Program& program, const Tensor& tensor) {
+  if (const Definition* definition = definition_of(program, tensor)) return tensors_read(definition->value);
+  const Extern* external = extern_of(program, tensor);
+  return external ? external->reads : std::vector<TensorRef>{};
+}
+
+// The program without definitions and externs that no output depends on.
 Program without_unused(const Program& program) {
   std::set<const Tensor*> needed;
-  for (const Output& output : program.outputs) needed.insert(output.tensor.get());
-  Program result = program;
-  result.definitions.clear();
-  for (std::size_t d = program.definitions.size(); d-- > 0;) {
-    const Definition& definition = program.definitions[d];
-    if (!needed.contains(definition.tensor.get())) continue;
-    for (const TensorRef& read : tensors_read(definition.value)) needed.insert(read.get());
-    result.definitions.insert(result.definitions.begin(), definition);
+  std::vector<TensorRef> waiting;
+  for (const Output& output : program.outputs) waiting.push_back(output.tensor);
+  while (!waiting.empty()) {
+    const TensorRef tensor = waiting.back();
+    waiting.pop_back();
+    if (!needed.insert(tensor.get()).second) continue;
+    for (TensorRef& source : sources_of(program, *tensor)) waiting.push_back(std::move(source));
   }
+  Program result = program;
+  std::erase_if(result.definitions, [&](const Definition& d) { return !needed.contains(d.tensor.get()); });
+  std::erase_if(result.externs, [&](const Extern& external) {
+    return std::ranges::none_of(external.writes, [&](const TensorRef& t) { return needed.contains(t.get()); });
+  });
   return result;
 }
 
@@ -37,31 +49,68 @@ class Partitioner {
       if (is_reduction(definition) && !placed_.contains(definition.tensor.get())) grow_from(definition);
     }
     pointwise_rest();
-    Partition result;
     sort_groups();
-    for (const Group& group : groups_) result.kernels.push_back(build(group, result.workspace));
+    Partition result;
+    // An extern runs ahead of the first kernel that what it reads is there for.
+    std::set<const Tensor*> done;
+    std::vector<const Extern*> externs;
+    for (const Extern& external : program_.externs) externs.push_back(&external);
+    for (const Group& group : groups_) {
+      place_externs(externs, done, result);
+      result.kernels.push_back(build(group, result.workspace));
+      for (const Output& output : result.kernels.back().outputs) done.insert(output.tensor.get());
+    }
+    place_externs(externs, done, result);
+    ensure(externs.empty(), "every extern has what it reads");
     return result;
   }
 
  private:
   using Group = std::vector<const Definition*>;  // the definitions that the kernel leaves or keeps, without producers
 
-  // Tensors that `definition` depends on through definitions, itself included.
-  const std::set<const Tensor*>& ancestors(const Definition& definition) {
-    auto it = ancestors_.find(definition.tensor.get());
-    if (it != ancestors_.end()) return it->second;
-    std::set<const Tensor*> all{definition.tensor.get()};
-    for (const TensorRef& read : tensors_read(definition.value)) {
-      if (const Definition* source = definition_of(program_, *read)) {
-        const std::set<const Tensor*>& more = ancestors(*source);
-        all.insert(more.begin(), more.end());
+  // The externs that can run once `done` is, as kernels of their own.
+  void place_externs(std::vector<const Extern*>& waiting, std::set<const Tensor*>& done, Partition& result) {
+    const auto is_there = [&](const TensorRef& tensor) {
+      return is_input(program_, *tensor) || done.contains(tensor.get());
+    };
+    for (std::size_t i = 0; i < waiting.size();) {
+      const Extern& external = *waiting[i];
+      if (!std::ranges::all_of(external.reads, is_there)) {
+        ++i;
+        continue;
       }
+      Program kernel;
+      kernel.name = program_.name;
+      kernel.symbols = program_.symbols;
+      kernel.facts = program_.facts;
+      kernel.inputs = external.reads;
+      kernel.externs = {external};
+      for (const TensorRef& tensor : external.writes) {
+        kernel.outputs.push_back({tensor, nullptr});
+        done.insert(tensor.get());
+        if (!is_output(program_, *tensor)) result.workspace.push_back(tensor);
+      }
+      result.kernels.push_back(std::move(kernel));
+      waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(i));
+      i = 0;  // what it writes may be what another waits for
     }
-    return ancestors_[definition.tensor.get()] = std::move(all);
   }
 
-  bool depends_on(const Definition& definition, const Group& group) {
-    const std::set<const Tensor*>& all = ancestors(definition);
+  // Tensors that `tensor` depends on through definitions and externs, itself included.
+  const std::set<const Tensor*>& ancestors(const Tensor& tensor) {
+    auto it = ancestors_.find(&tensor);
+    if (it != ancestors_.end()) return it->second;
+    std::set<const Tensor*> all{&tensor};
+    for (const TensorRef& read : sources_of(program_, tensor)) {
+      const std::set<const Tensor*>& more = ancestors(*read);
+      all.insert(more.begin(), more.end());
+    }
+    return ancestors_[&tensor] = std::move(all);
+  }
+
+  bool depends_on(const Definition& definition, const Group& group) { return depends_on(*definition.tensor, group); }
+  bool depends_on(const Tensor& tensor, const Group& group) {
+    const std::set<const Tensor*>& all = ancestors(tensor);
     return std::any_of(group.begin(), group.end(), [&](const Definition* d) { return all.contains(d->tensor.get()); });
   }
 
@@ -69,6 +118,7 @@ class Partitioner {
   bool leaves_and_returns(const Definition& definition, const Group& group) {
     for (const TensorRef& read : tensors_read(definition.value)) {
       const Definition* source = definition_of(program_, *read);
+      if (!source && depends_on(*read, group)) return true;  // through an extern
       if (!source || std::find(group.begin(), group.end(), source) != group.end()) continue;
       if (depends_on(*source, group)) return true;
       // What another kernel computes later cannot be read here.
@@ -109,13 +159,18 @@ class Partitioner {
 
   // Outputs that no reduction took along: those over one space share a kernel.
   void pointwise_rest() {
-    for (const Output& output : program_.outputs) {
-      const Definition* definition = definition_of(program_, *output.tensor);
-      if (placed_.contains(output.tensor.get())) continue;
+    std::vector<TensorRef> results;
+    for (const Output& output : program_.outputs) results.push_back(output.tensor);
+    for (const Extern& external : program_.externs) {
+      results.insert(results.end(), external.reads.begin(), external.reads.end());
+    }
+    for (const TensorRef& result : results) {
+      const Definition* definition = definition_of(program_, *result);
+      if (!definition || placed_.contains(result.get())) continue;
       std::vector<TensorRef> unused;
       int home = -1;
       for (std::size_t g = 0; g < groups_.size() && home < 0; ++g) {
-        if (is_reduction(*groups_[g].front())) continue;
+        if (is_reduction(*groups_[g].front()) || leaves_and_returns(*definition, groups_[g])) continue;
         Group candidate = groups_[g];
         candidate.push_back(definition);
         if (analyze_pointwise(build(candidate, unused))) home = static_cast<int>(g);
@@ -125,7 +180,7 @@ class Partitioner {
         groups_.emplace_back();
       }
       groups_[static_cast<std::size_t>(home)].push_back(definition);
-      placed_[output.tensor.get()] = home;
+      placed_[result.get()] = home;
     }
   }
 
@@ -139,8 +194,11 @@ class Partitioner {
         if (done[g]) continue;
         const Program kernel = build(groups_[g], unused);
         const bool ready = std::all_of(kernel.inputs.begin(), kernel.inputs.end(), [&](const TensorRef& input) {
-          const auto it = placed_.find(input.get());
-          return it == placed_.end() || done[static_cast<std::size_t>(it->second)];
+          // Through externs too: what one reads is done before what it writes is read.
+          return std::ranges::all_of(ancestors(*input), [&](const Tensor* source) {
+            const auto it = placed_.find(source);
+            return it == placed_.end() || done[static_cast<std::size_t>(it->second)];
+          });
         });
         if (!ready) continue;
         ordered.push_back(groups_[g]);
@@ -211,9 +269,12 @@ class Partitioner {
 
   // Whether another kernel reads the tensor: a reader outside the group that is not itself only the group's producer.
   bool read_elsewhere(const Tensor& tensor, const Group& group) {
-    return std::any_of(program_.definitions.begin(), program_.definitions.end(), [&](const Definition& definition) {
-      return std::find(group.begin(), group.end(), &definition) == group.end() && reads(definition.value, tensor);
+    const bool by_extern = std::ranges::any_of(program_.externs, [&](const Extern& external) {
+      return std::ranges::any_of(external.reads, [&](const TensorRef& read) { return read.get() == &tensor; });
     });
+    return by_extern || std::any_of(program_.definitions.begin(), program_.definitions.end(), [&](const Definition& d) {
+             return std::find(group.begin(), group.end(), &d) == group.end() && reads(d.value, tensor);
+           });
   }
 
   const Program& program_;

@@ -53,6 +53,15 @@ bool is_output(const Program& program, const Tensor& tensor) {
                      [&](const Output& output) { return output.tensor.get() == &tensor; });
 }
 
+const Extern* extern_of(const Program& program, const Tensor& tensor) {
+  for (const Extern& external : program.externs) {
+    for (const TensorRef& written : external.writes) {
+      if (written.get() == &tensor) return &external;
+    }
+  }
+  return nullptr;
+}
+
 const Definition* definition_of(const Program& program, const Tensor& tensor) {
   const auto it = std::find_if(program.definitions.begin(), program.definitions.end(),
                                [&](const Definition& definition) { return definition.tensor.get() == &tensor; });

@@ -76,6 +76,7 @@ struct Program {
 bool is_input(const Program& program, const Tensor& tensor);
 bool is_output(const Program& program, const Tensor& tensor);
 const Definition* definition_of(const Program& program, const Tensor& tensor);  // null for inputs
+const Extern* extern_of(const Program& program, const Tensor& tensor);          // that writes it, or null
 
 // All arguments in the order of launching: inputs, then outputs.
 std::vector<TensorRef> arguments(const Program& program);

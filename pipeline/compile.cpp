@@ -13,6 +13,7 @@
 #include "ir/kernel_verify.h"
 #include "ir/printer.h"
 #include "pipeline/dump.h"
+#include "pipeline/externs.h"
 #include "pipeline/plan_of.h"
 #include "pipeline/variants.h"
 #if QUERN_WITH_CPU
@@ -36,19 +37,34 @@ std::vector<ir::Kernel> threads_of(const Artifact& artifact) {
   return kernels;
 }
 
-void compile_cuda([[maybe_unused]] Artifact& artifact, [[maybe_unused]] const codegen::CudaModule& module,
-                  [[maybe_unused]] const Target& target, [[maybe_unused]] const CompileOptions& options) {
 #if QUERN_WITH_CUDA
+// The whole module; what is wrong in a user's own text is the user's to hear.
+runtime::cuda::CompiledCuda compile_module(const ScheduledProgram& scheduled, const std::string& name,
+                                           const codegen::CudaModule& module, const Target& target,
+                                           const CompileOptions& options) {
   const auto& nvrtc = runtime::cuda::Nvrtc::get(options.nvrtc_path);
+  try {
+    return nvrtc.compile(module.source, name, target.arch, {.line_info = options.line_info, .extra = module.options});
+  } catch (const InternalError&) {
+    blame_externs(scheduled, target, options);
+    throw;
+  }
+}
+#endif
+
+void compile_cuda([[maybe_unused]] Artifact& artifact, [[maybe_unused]] const ScheduledProgram& scheduled,
+                  [[maybe_unused]] const codegen::CudaModule& module, [[maybe_unused]] const Target& target,
+                  [[maybe_unused]] const CompileOptions& options) {
+#if QUERN_WITH_CUDA
   const std::string name = options.source_path.empty() ? artifact.plan.name + ".cu" : options.source_path;
-  runtime::cuda::CompiledCuda compiled =
-      nvrtc.compile(module.source, name, target.arch, {.line_info = options.line_info, .extra = module.options});
+  runtime::cuda::CompiledCuda compiled = compile_module(scheduled, name, module, target, options);
   artifact.binary.bytes = std::move(compiled.cubin);
   artifact.ptx = std::move(compiled.ptx);
   for (const auto& kernel : compiled.kernels) {
     artifact.resources.push_back(
         {kernel.kernel, kernel.registers, kernel.spill_store_bytes + kernel.spill_load_bytes, kernel.shared_bytes});
   }
+  check_externs(scheduled, artifact.resources);
 #else
   fail("target {} needs CUDA, which this build of Quern was made without (QUERN_CUDA=OFF)", to_text(target));
 #endif
@@ -76,6 +92,10 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
     std::vector<ir::Kernel> threads;
     for (std::size_t k = 0; k < scheduled.kernels.size(); ++k) {
       const ScheduledKernel& kernel = scheduled.kernels[k];
+      if (!kernel.program.externs.empty()) {
+        threads.emplace_back();  // it is written already
+        continue;
+      }
       const std::string schedule = compiler::to_string(kernel.schedule, kernel.strategy->fields);
       ir::Kernel tile = kernel.strategy->emit(kernel.program, kernel.schedule, target, variant.facts);
       tile.name = fmt::format("{}_{}_{}", kernel.program.name, k, number);
@@ -107,13 +127,14 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
   codegen::CudaModule module;
   if (target.is_gpu()) {
     module = codegen::print_module(threads_of(artifact), target);
+    module.source = extern_source(scheduled) + module.source;
     artifact.source = module.source;
   }
   artifact.times.own = seconds_since(start);
   if (!options.binary) return artifact;
   const Clock::time_point backend = Clock::now();
   if (target.is_gpu()) {
-    compile_cuda(artifact, module, target, options);
+    compile_cuda(artifact, scheduled, module, target, options);
   } else {
     compile_cpu(artifact, target);
   }

@@ -7,6 +7,7 @@
 #include "base/target.h"
 #include "ir/printer.h"
 #include "ir/shared_layout.h"
+#include "pipeline/externs.h"
 
 namespace quern::pipeline {
 
@@ -196,8 +197,19 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
     return result;
   };
   for (std::size_t k = 0; k < kernels.size(); ++k) {
-    const Kernel& kernel = kernels[k];
+    const bool constant = kept.contains(programs[k].outputs[0].tensor.get());
     const std::vector<TensorRef> own = arguments(programs[k]);
+    if (!programs[k].externs.empty()) {
+      Launch launch = extern_launch(programs[k].externs[0]);
+      for (const TensorRef& tensor : own) launch.parameters.emplace_back(pointer(*tensor));
+      for (std::size_t s = 0; s < program.symbols.size(); ++s) {
+        launch.parameters.emplace_back(
+            ScalarParameter{ScalarParameter::Type::i64, PlanExpr::symbol(static_cast<int>(s))});
+      }
+      variant.steps.push_back({launch, constant});
+      continue;
+    }
+    const Kernel& kernel = kernels[k];
     Launch launch;
     launch.kernel = kernel.name;
     for (std::size_t d = 0; d < kernel.grid.size(); ++d) launch.grid[d] = plan_expr(kernel.grid[d], program);
@@ -216,7 +228,7 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
       ensure(which < own.size(), "a tensor map is of a parameter");
       launch.parameters.emplace_back(tensor_map(map, pointer(*own[which]), program));
     }
-    variant.steps.push_back({launch, kept.contains(programs[k].outputs[0].tensor.get())});
+    variant.steps.push_back({launch, constant});
   }
   return variant;
 }

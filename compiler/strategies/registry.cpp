@@ -7,8 +7,8 @@ namespace quern::compiler {
 namespace {
 
 // In the order of asking: the most particular first.
-const std::array<Strategy, 3>& table() {
-  static const std::array<Strategy, 3> rows{kContraction, kReduction, kPointwise};
+const std::array<Strategy, 4>& table() {
+  static const std::array<Strategy, 4> rows{kExtern, kContraction, kReduction, kPointwise};
   return rows;
 }
 

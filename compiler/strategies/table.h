@@ -8,5 +8,6 @@ namespace quern::compiler {
 extern const Strategy kPointwise;
 extern const Strategy kReduction;
 extern const Strategy kContraction;
+extern const Strategy kExtern;
 
 }  // namespace quern::compiler
