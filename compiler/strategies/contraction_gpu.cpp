@@ -169,13 +169,14 @@ class Writer {
   // Whether `width` neighbours always lie at an aligned place and inside or outside together.
   bool copies_whole(const Staged& staged, std::int64_t width) const {
     if (width == 0 || !staged.operand->plain) return false;
-    const VarRef first = make_var("first"), next = make_var("next");
     const bool along_k = staged.operand->k_contiguous;
-    Assumptions known =
-        known_.with(Axis{first, 0, along_k ? problem_.k : staged.extent}, width).with(Axis{next, 0, width});
-    const VarRef other = make_var("other");
-    known = known.with(Axis{other, 0, along_k ? staged.extent : problem_.k});
-    const Expr walk = Expr(first) + next;
+    const Expr& extent = along_k ? problem_.k : staged.extent;
+    if (divisor(extent, known_) % width != 0) return false;
+    const VarRef vector = make_var("vector"), next = make_var("next"), other = make_var("other");
+    const Assumptions known = known_.with(Axis{vector, 0, simplify(div(extent, width), known_)})
+                                  .with(Axis{next, 0, width})
+                                  .with(Axis{other, 0, along_k ? staged.extent : problem_.k});
+    const Expr walk = Expr(vector) * width + next;
     const Expr source = place(staged, along_k ? Expr(other) : walk, along_k ? walk : Expr(other));
     const Expr offset = simplify(flat_offset(source), known);
     if (stride_along(offset, next, known) != 1) return false;
@@ -183,8 +184,6 @@ class Writer {
     if (divisor(start, known) % width != 0) return false;
     const Buffer& buffer = as_buffer(*emitter_.param(*source->tensor));
     if (buffer.alignment % (width * byte_size(source->dtype)) != 0) return false;
-    const Expr& extent = along_k ? problem_.k : staged.extent;
-    if (divisor(extent, known) % width != 0) return false;
     if (!source->fill) return true;
     for (std::size_t d = 0; d < source->args.size(); ++d) {
       for (const Expr& bound : {less_equal(0, source->args[d]), less(source->args[d], source->tensor->shape[d])}) {
