@@ -71,8 +71,7 @@ Expr Expander::flat_index(const Buffer& buffer, const std::vector<Expr>& index) 
   return simplify(offset, assumptions_);
 }
 
-// The digits of `mode` without those of extent 1.
-static Mode significant(const Mode& mode) {
+Mode significant(const Mode& mode) {
   Mode digits;
   for (const Digit& digit : mode) {
     if (digit.extent > 1) digits.push_back(digit);

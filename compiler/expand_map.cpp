@@ -100,9 +100,8 @@ Stmt Expander::loop_over(const std::vector<RegisterDigit>& digits, Stmt body, bo
 
 Stmt Expander::expand(const Map& map) {
   return nested([&] {
+    if (map.via == Via::tma_im2col) return expand_im2col(map);
     if (map.via == Via::tma_load || map.via == Via::tma_store || map.via == Via::tma_reduce) return expand_bulk(map);
-    ensure(map.via == Via::threads || map.via == Via::cp_async || map.via == Via::stmatrix,
-           "a map moves by threads, cp_async, TMA tiles or stmatrix");
     const Distributed values = distribute(map.distribution);
     for (std::size_t a = 0; a < map.axes.size(); ++a) {
       const Expr lo = simplified(map.axes[a].lo);
@@ -111,6 +110,7 @@ Stmt Expander::expand(const Map& map) {
     tile_ = Tile{&map.axes, &map.distribution, &values};
     if (map.via == Via::cp_async) return expand_cp_async(map, values.registers);
     if (map.via == Via::stmatrix) return expand_stmatrix(map, values);
+    if (map.via == Via::ldmatrix) return expand_ldmatrix(map, values);
     Expr where = map.where ? simplified(map.where) : Expr();
     if (stores_outside_registers(map.body)) {
       const Expr lanes = first_of_replicas(map.distribution, Place::lane, scope_.lane, scope_.lanes);

@@ -97,7 +97,7 @@ Stmt Expander::load_operand(const MmaOperand& operand, const std::optional<Regis
 
 Stmt Expander::expand(const Mma& mma) {
   if (mma.kind == MmaKind::wgmma) return expand_wgmma(mma);
-  ensure(mma.kind == MmaKind::simt, "a product runs on ordinary arithmetic or on warpgroups");
+  if (mma.kind == MmaKind::mma_sync) return expand_mma_sync(mma);
   return nested([&] {
     ensure(mma.acc->layout.modes.size() == 2, "an accumulator has the axes i and j");
     const Distributed values = distribute(mma.acc->layout);

@@ -1,11 +1,12 @@
 // Mma of expand_tiles on warpgroup matrix instructions: descriptors of the operands' shared tiles, then one instruction
-// per 64 rows and 32 bytes of k. Fences, commits and waits are the strategy's statements.
+// per 64 rows, accumulator's width and 32 bytes of k. Fences, commits and waits are the strategy's statements.
 
 #include <algorithm>
 
 #include "base/error.h"
 #include "compiler/expander.h"
 #include "ir/fragment_layouts.h"
+#include "ir/rewrite.h"
 #include "ir/wgmma_descriptor.h"
 
 namespace quern::compiler {
@@ -14,91 +15,155 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-constexpr std::int64_t kRows = 64;  // of one instruction
-constexpr int kWarpsPerGroup = 4;
+constexpr std::int64_t kRows = 64;            // of one instruction
+constexpr std::int64_t kSliceBytes = 32;      // of k, of one instruction
 constexpr std::int64_t kDescriptorUnit = 16;  // bytes that a descriptor's address counts in
 
 // Which position of a read's indices is the axis.
 int mode_of(const Expr& operand, const VarRef& axis) {
   for (std::size_t d = 0; d < operand->args.size(); ++d) {
-    if (is_variable(operand->args[d], axis)) return static_cast<int>(d);
+    if (uses(operand->args[d], axis)) return static_cast<int>(d);
   }
-  throw InternalError(fmt::format("an operand of wgmma is indexed by the plain axis {}", axis->name));
+  throw InternalError(fmt::format("an operand of wgmma is indexed by the axis {}", axis->name));
 }
 
 Expr code(DType dtype) { return Expr(static_cast<std::int64_t>(dtype)); }
 
+// The distance of evenly spaced starts, from one to the next.
+std::int64_t step_of(const std::vector<std::int64_t>& starts) {
+  const std::int64_t step = starts.size() > 1 ? starts[1] - starts[0] : 0;
+  for (std::size_t s = 0; s < starts.size(); ++s) {
+    ensure(starts[s] == starts[0] + static_cast<std::int64_t>(s) * step, "slices of a wgmma operand are evenly spaced");
+  }
+  return step;
+}
+
 }  // namespace
 
-Stmt Expander::expand_wgmma(const Mma& mma) {
-  ensure(mma.a->kind == ExprKind::read && mma.b->kind == ExprKind::read, "operands of wgmma are shared tiles");
-  const auto extent_of = [](const Axis& axis) { return *as_integer(axis.hi); };
-  const auto columns = wgmma_columns(mma.acc->layout, !is_float(mma.acc->dtype));
-  ensure(columns == extent_of(mma.j), "one instruction spans the columns of a wgmma tile");
-  const std::int64_t groups = scope_.warps / kWarpsPerGroup, rows = extent_of(mma.i);
-  ensure(scope_.warps % kWarpsPerGroup == 0 && rows == groups * kRows, "each warpgroup takes 64 rows of a wgmma tile");
+// Which of the accumulator's instructions are at hand, along one of its axes.
+struct Expander::Instructions {
+  Expr number = 0;                   // of the tile along the axis
+  Expr registers = 0;                // where it lies in the accumulator
+  std::vector<RegisterDigit> loops;  // over those that a warpgroup holds
+};
 
-  struct Operand {
-    WgmmaDescriptor described;
-    BufferRef descriptor;
-    Stmt make;
-  };
-  const auto prepare = [&](const Expr& e, const Axis& own, std::int64_t instruction_rows, const char* name) {
-    const Buffer& buffer = as_buffer(*e->tensor);
-    const int size = byte_size(buffer.dtype);
-    const auto described = describe_wgmma_operand(buffer.layout, size, mode_of(e, own.var), mode_of(e, mma.k.var),
-                                                  extent_of(own), extent_of(mma.k), instruction_rows);
-    if (const std::string* reason = std::get_if<std::string>(&described)) {
-      throw InternalError(fmt::format("wgmma cannot read {}: {}", buffer.name, *reason));
+Expander::Instructions Expander::instructions_of(const Mode& tiles, const std::string& name) {
+  Instructions result;
+  std::int64_t weight = 1;
+  for (const Digit& digit : tiles) {
+    if (digit.extent == 1) continue;
+    if (digit.place == Place::warp) {
+      result.number = result.number + mod(div(scope_.warp, digit.stride), digit.extent) * weight;
+    } else {
+      const VarRef var = make_var(name);
+      assumptions_ = assumptions_.with(Axis{var, 0, digit.extent});
+      result.loops.push_back({var, digit.extent, digit.stride, false});
+      result.number = result.number + Expr(var) * weight;
+      result.registers = result.registers + Expr(var) * digit.stride;
     }
-    Operand operand{std::get<WgmmaDescriptor>(described), declare(name, DType::u64, Space::fragment, 1), nullptr};
-    substitution_[own.var.get()] = Expr(0);
-    substitution_[mma.k.var.get()] = Expr(0);
-    Layout plain = buffer.layout;
-    plain.swizzle = {};
-    Expr first = apply(plain, Place::address, placed(buffer, e->args));
-    const std::vector<std::int64_t>& starts = operand.described.row_starts;
-    if (starts.size() > 1) {
-      const std::int64_t step = starts[1] - starts[0];
-      for (std::size_t r = 0; r < starts.size(); ++r) {
-        ensure(starts[r] == starts[0] + static_cast<std::int64_t>(r) * step, "rows of a wgmma tile are evenly spaced");
-      }
-      first = first + div(scope_.warp, kWarpsPerGroup) * (step / size);
-    }
-    const WgmmaDescriptor& d = operand.described;
-    operand.make =
-        make_stmt(Intrinsic{IntrinsicId::wgmma_descriptor,
-                            {element(operand.descriptor, 0), read(flat(buffer), {simplify(first, assumptions_)}),
-                             Expr(d.leading), Expr(d.stride), Expr(static_cast<std::int64_t>(d.swizzle))}});
-    return operand;
-  };
+    weight *= digit.extent;
+  }
+  return result;
+}
+
+// A shared operand: its descriptor, made once, and how far it moves from one instruction to the next.
+struct Expander::Described {
+  BufferRef descriptor;
+  std::vector<Stmt> make;
+  std::int64_t tile_step, k_step;  // bytes
+  bool transposed;
+};
+
+Expander::Described Expander::describe(const Expr& operand, const Axis& own, const Axis& k,
+                                       std::int64_t instruction_rows, const Expr& warps_tile, const char* name) {
+  const Buffer& buffer = as_buffer(*operand->tensor);
+  const int size = byte_size(buffer.dtype);
+  const auto described = describe_wgmma_operand(buffer.layout, size, mode_of(operand, own.var), mode_of(operand, k.var),
+                                                *as_integer(own.hi), *as_integer(k.hi), instruction_rows);
+  if (const std::string* reason = std::get_if<std::string>(&described)) {
+    throw InternalError(fmt::format("wgmma cannot read {}: {}", buffer.name, *reason));
+  }
+  const WgmmaDescriptor& d = std::get<WgmmaDescriptor>(described);
+  Described result{
+      declare(name, DType::u64, Space::fragment, 1), {}, step_of(d.row_starts), step_of(d.k_starts), d.transposed};
+  substitution_[own.var.get()] = Expr(0);
+  substitution_[k.var.get()] = Expr(0);
+  Layout plain = buffer.layout;
+  plain.swizzle = {};
+  const Expr first =
+      apply(plain, Place::address, placed(buffer, operand->args)) + warps_tile * (result.tile_step / size);
+  const Expr place = read(flat(buffer), {simplify(first, assumptions_)});
+  result.make = {make_stmt(Alloc{result.descriptor}),
+                 make_stmt(Intrinsic{IntrinsicId::wgmma_descriptor,
+                                     {element(result.descriptor, 0), place, Expr(d.leading), Expr(d.stride),
+                                      Expr(static_cast<std::int64_t>(d.swizzle))}})};
+  return result;
+}
+
+Stmt Expander::expand_wgmma(const Mma& mma) {
   return nested([&] {
-    const Operand a = prepare(mma.a, mma.i, kRows, "a_tile"), b = prepare(mma.b, mma.j, *columns, "b_tile");
-    const std::vector<std::int64_t>& k_a = a.described.k_starts;
-    const std::vector<std::int64_t>& k_b = b.described.k_starts;
-    const auto step_of = [](const std::vector<std::int64_t>& starts) {
-      return starts.size() > 1 ? starts[1] - starts[0] : 0;
-    };
-    for (std::size_t s = 0; s < k_a.size(); ++s) {
-      ensure(k_a[s] == static_cast<std::int64_t>(s) * step_of(k_a) &&
-                 k_b[s] == static_cast<std::int64_t>(s) * step_of(k_b),
-             "slices of k are evenly spaced");
-    }
+    const std::int64_t columns = *wgmma_columns(mma.acc->layout, is_integer(mma.acc->dtype));
+    const Layout tiles = *untile(mma.acc->layout, wgmma_accumulator(columns));
+    const Instructions i = instructions_of(tiles.modes[0], mma.i.var->name);
+    const Instructions j = instructions_of(tiles.modes[1], mma.j.var->name);
+    const std::int64_t depth = kSliceBytes / byte_size(mma.a->dtype), slices = *as_integer(mma.k.hi) / depth;
     const VarRef slice = make_var("slice");
-    assumptions_ = assumptions_.with(Axis{slice, 0, static_cast<std::int64_t>(k_a.size())});
-    const auto advanced = [&](const Operand& operand, std::int64_t step) {
-      return element(operand.descriptor, 0) +
-             cast(DType::u64, Expr(slice)) * constant(DType::u64, step / kDescriptorUnit);
+    assumptions_ = assumptions_.with(Axis{slice, 0, slices});
+
+    // What the warp decides goes into the descriptor, loops advance it.
+    const auto of_warp = [&](const Instructions& instructions) {
+      ir::Substitution none;
+      for (const RegisterDigit& loop : instructions.loops) none[loop.var] = Expr(0);
+      return simplify(substitute(instructions.number, none), assumptions_);
     };
+    const auto advanced = [&](const Described& operand, const Instructions& instructions) {
+      const Expr tile = simplify(instructions.number - of_warp(instructions), assumptions_);
+      const Expr units =
+          tile * (operand.tile_step / kDescriptorUnit) + Expr(slice) * (operand.k_step / kDescriptorUnit);
+      return element(operand.descriptor, 0) + cast(DType::u64, simplify(units, assumptions_));
+    };
+    std::vector<Stmt> body;
+    const bool in_registers = as_buffer(*mma.a->tensor).space == Space::fragment;
+    Expr a;
+    bool a_transposed = false;
+    if (in_registers) {
+      const Fragment fragment =
+          prepare_fragment(mma.a, mma.i, mma.k, wgmma_a(byte_size(mma.a->dtype)), tiles.modes[0], Expr(slice));
+      Expr place = fragment.slice;
+      std::size_t loop = 0;
+      for (const Digit& digit : fragment.tiles) {
+        if (digit.place == Place::reg && digit.extent > 1) place = place + Expr(i.loops[loop++].var) * digit.stride;
+      }
+      a = element(fragment.registers, simplify(place, assumptions_));
+    } else {
+      const Described described = describe(mma.a, mma.i, mma.k, kRows, of_warp(i), "a_tile");
+      body = described.make;
+      a = advanced(described, i);
+      a_transposed = described.transposed;
+    }
+    const Described b = describe(mma.b, mma.j, mma.k, columns, of_warp(j), "b_tile");
+    body.insert(body.end(), b.make.begin(), b.make.end());
+
     Expr accumulate = mma.accumulate ? simplified(mma.accumulate) : boolean(true);
-    if (!is_integer(accumulate, 1)) accumulate = either(accumulate, less(0, Expr(slice)));
+    if (!is_integer(accumulate, 1)) accumulate = simplify(either(accumulate, less(0, Expr(slice))), assumptions_);
+    const Expr acc = element(flat_.at(mma.acc.get()), simplify(i.registers + j.registers, assumptions_));
+    std::vector<Expr> args{acc,
+                           a,
+                           advanced(b, j),
+                           accumulate,
+                           Expr(columns),
+                           code(mma.a->dtype),
+                           code(mma.b->dtype),
+                           code(mma.acc->dtype)};
+    if (!in_registers) args.push_back(Expr(a_transposed ? 1 : 0));
+    args.push_back(Expr(b.transposed ? 1 : 0));
     const Stmt product =
-        make_stmt(Intrinsic{IntrinsicId::wgmma,
-                            {element(flat_.at(mma.acc.get()), 0), advanced(a, step_of(k_a)), advanced(b, step_of(k_b)),
-                             accumulate, Expr(*columns), code(mma.a->dtype), code(mma.b->dtype), code(mma.acc->dtype),
-                             Expr(a.described.transposed ? 1 : 0), Expr(b.described.transposed ? 1 : 0)}});
-    return block({make_stmt(Alloc{a.descriptor}), make_stmt(Alloc{b.descriptor}), a.make, b.make,
-                  make_stmt(For{slice, 0, static_cast<std::int64_t>(k_a.size()), 1, ForKind::unroll, product})});
+        make_stmt(Intrinsic{in_registers ? IntrinsicId::wgmma_registers : IntrinsicId::wgmma, std::move(args)});
+    std::vector<RegisterDigit> loops = i.loops;
+    loops.insert(loops.end(), j.loops.begin(), j.loops.end());
+    loops.push_back({slice, slices, 1, false});
+    body.push_back(loop_over(loops, product, false));
+    return block(std::move(body));
   });
 }
 

@@ -27,6 +27,14 @@ struct Distributed {
   std::vector<RegisterDigit> registers;       // most significant (largest register stride) first
 };
 
+// One operand of a matrix product in registers, as one step of k sees it.
+struct Fragment {
+  ir::BufferRef registers;     // flat
+  ir::Mode tiles;              // its atoms along its own axis: as the accumulator's, with its own register strides
+  ir::Expr slice = 0;          // where the step's atoms begin
+  std::vector<ir::Stmt> load;  // fills it
+};
+
 // Who executes the statement at hand.
 struct ThreadScope {
   ir::Expr warp, lane;
@@ -62,15 +70,30 @@ class Expander {
   ir::Stmt expand(const ir::Intrinsic& intrinsic);
   ir::Stmt expand(const ir::Role& role);
 
-  // Tiles (expand_map.cpp, expand_bulk.cpp, expand_fold.cpp, expand_mma.cpp, expand_wgmma.cpp)
+  // Tiles (expand_map.cpp, expand_bulk.cpp, expand_matrices.cpp, expand_fold.cpp, expand_mma.cpp, expand_wgmma.cpp)
   ir::Stmt expand(const ir::Map& map);
   ir::Stmt expand_cp_async(const ir::Map& map, std::vector<RegisterDigit> loops);
   ir::Stmt expand(const ir::Fold& fold);
   ir::Stmt expand(const ir::Mma& mma);
   ir::Stmt expand_bulk(const ir::Map& map);
   ir::Stmt expand_stmatrix(const ir::Map& map, const Distributed& values);
-  int tensor_map(const ir::Buffer& global, const std::vector<int>& box, int swizzle);
+  ir::Stmt expand_ldmatrix(const ir::Map& map, const Distributed& values);
+  ir::Stmt expand_im2col(const ir::Map& map);
+  int tensor_map(ir::TensorMapParam map);
+  struct Boxes;
+  Boxes boxes_of(const ir::Buffer& shared, const std::vector<ir::Expr>& index,
+                 const std::vector<const ir::Axis*>& inner_first);
+  static ir::Stmt for_each_box(const Boxes& boxes, ir::Intrinsic intrinsic);
   ir::Stmt expand_wgmma(const ir::Mma& mma);
+  ir::Stmt expand_mma_sync(const ir::Mma& mma);
+  struct Instructions;
+  Instructions instructions_of(const ir::Mode& tiles, const std::string& name);
+  struct Described;
+  Described describe(const ir::Expr& operand, const ir::Axis& own, const ir::Axis& k, std::int64_t instruction_rows,
+                     const ir::Expr& warps_tile, const char* name);
+  Fragment prepare_fragment(const ir::Expr& operand, const ir::Axis& own, const ir::Axis& k, const ir::Layout& atom,
+                            const ir::Mode& tiles, const ir::Expr& step);
+  std::optional<bool> is_transposed(const ir::Expr& source, const ir::VarRef& own, const ir::VarRef& k);
   struct MmaOperand;
   MmaOperand prepare_operand(const ir::Expr& expression, const ir::Expr& coordinate, const Distributed& values,
                              const ir::VarRef& k);
@@ -119,6 +142,8 @@ auto Expander::nested(Body&& body) {
   return result;
 }
 
+// The digits of `mode` without those of extent 1.
+ir::Mode significant(const ir::Mode& mode);
 // register `buffer`[index], for reading or as a place.
 ir::Expr element(const ir::BufferRef& buffer, const ir::Expr& index);
 // The one store that a body is, or null.

@@ -25,6 +25,11 @@ Mode accumulator_rows() { return {{8, Place::lane, 4}, {2, Place::reg, 2}}; }
 
 }  // namespace
 
+Layout matrix_8x8(int element_bytes) {
+  const std::int64_t elements = packed(element_bytes);
+  return {{{{8, Place::lane, 4}}, {{elements, Place::reg, 1}, {4, Place::lane, 1}}}, {}};
+}
+
 Layout mma_sync_a(int element_bytes) {
   const std::int64_t elements = packed(element_bytes);
   return {{{{8, Place::lane, 4}, {2, Place::reg, elements}}, along_k(elements, 2 * elements)}, {}};

@@ -11,6 +11,7 @@
 
 namespace quern::ir {
 
+Layout matrix_8x8(int element_bytes);  // [8 rows, 16 / element_bytes], as ldmatrix and stmatrix move them
 Layout mma_sync_a(int element_bytes);  // [16 rows, 32 / element_bytes of k]
 Layout mma_sync_b(int element_bytes);  // [8 columns, 32 / element_bytes of k]
 Layout mma_sync_c();                   // [16 rows, 8 columns], f32, s32, or f16 in packed pairs

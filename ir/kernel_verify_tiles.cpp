@@ -178,6 +178,12 @@ void KernelVerifier::check_copy(const Map& node) {
   const Buffer& shared = as_buffer(way.to == Space::shared ? *store->buffer : *source->tensor);
   require(way.distributed || shared.alignment >= kBulkAlignment, "a bulk copy of {} needs it aligned to {} bytes",
           shared.name, kBulkAlignment);
+  if (node.via == Via::ldmatrix) {
+    const int bytes = byte_size(shared.dtype);
+    require(bytes <= 4 && node.axes.size() == 2 && is_made_of(node.distribution, matrix_8x8(bytes)),
+            "ldmatrix fills fragments made of 8 x 8 matrices of 16-byte rows");
+    require(source->args.size() >= 2 && !source->fill, "ldmatrix reads a tile without fill");
+  }
   require(store->atomic == (way.adds ? std::optional(Reducer::sum) : std::nullopt), "a map via {} {}", name(node.via),
           way.adds ? "adds" : "overwrites");
 }
@@ -287,6 +293,11 @@ void KernelVerifier::check_mma_shape(const Mma& node, int element_bytes) {
   require(k * element_bytes % kInstructionK == 0, "k is a multiple of 32 bytes, here {}", k);
   if (node.kind == MmaKind::mma_sync) {
     require(is_made_of(node.acc->layout, mma_sync_c()), "the accumulator is made of 16 x 8 fragments");
+    const Buffer &a = as_buffer(*node.a->tensor), &b = as_buffer(*node.b->tensor);
+    require(a.space != Space::fragment || is_made_of(a.layout, mma_sync_a(element_bytes)),
+            "operand a in registers is made of 16 x 32 byte fragments");
+    require(b.space != Space::fragment || is_made_of(b.layout, mma_sync_b(element_bytes)),
+            "operand b in registers is made of 8 x 32 byte fragments");
     return;
   }
   require(threads_.warps % 4 == 0, "wgmma is for warpgroups");

@@ -112,6 +112,9 @@ TEST(KernelVerify, Copies) {
            "a map via tma_store overwrites"},
           {over + "cp_async multicast 3 { plain[i, p] = h[i, p] }", "multicast in a cluster"},
           {over + "ldmatrix { plain[i, p] = h[i, p] }", "copies between its two spaces"},
+          {"fragment g: f16[8, 32] layout [8:warp*1, 32:lane*1]\n"
+           "map (i in 8, p in 32) over [8:warp*1, 32:lane*1] via ldmatrix { g[i, p] = hs[0, i, p] }",
+           "fragments made of 8 x 8 matrices"},
       });
 }
 
@@ -157,6 +160,10 @@ TEST(KernelVerify, Products) {
           {"fragment acc: f32[64, 64] layout [(4:warp*1, 16:reg*4), (4:reg*1, 16:lane*1)]\n"
            "mma mma_sync (i in 64, j in 64, p in 64) acc[i, j] += hs[0, i, p] * hs[1, j, p]",
            "the accumulator is made of 16 x 8 fragments"},
+          {"fragment c: f32[16, 8] layout [(8:lane*4, 2:reg*2), (2:reg*1, 4:lane*1)]\n"
+           "fragment g: f16[16, 16] layout [(8:lane*4, 2:reg*4), (2:reg*1, 4:lane*1, 2:reg*2)]\n"
+           "mma mma_sync (i in 16, j in 8, p in 16) c[i, j] += g[i, p] * hs[0, j, p]",
+           "operand a in registers is made of 16 x 32 byte fragments"},
           {"role r warps 0..2 { fragment acc: f32[32, 8] layout [(8:lane*4, 2:reg*2, 2:warp*1), (2:reg*1, 4:lane*1)]\n"
            "mma wgmma (i in 32, j in 8, p in 64) acc[i, j] += hs[0, i, p] * hs[1, j, p] }",
            "wgmma is for warpgroups"},
