@@ -45,6 +45,26 @@ std::vector<ir::Coordinate> all_coordinates(const std::vector<std::int64_t>& sha
   return all;
 }
 
+// All of a shape's coordinates, or, of a large one, its corners and some seeded others.
+std::vector<ir::Coordinate> checked_coordinates(const std::vector<std::int64_t>& shape, std::uint64_t seed) {
+  constexpr std::int64_t kAll = 1 << 16, kSome = 2000;
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  if (count <= kAll) return all_coordinates(shape);
+  std::vector<ir::Coordinate> some = all_coordinates(std::vector<std::int64_t>(shape.size(), 2));
+  for (ir::Coordinate& corner : some) {
+    for (std::size_t d = 0; d < shape.size(); ++d) corner[d] *= shape[d] - 1;
+  }
+  std::mt19937_64 random(seed);
+  for (std::int64_t i = 0; i < kSome; ++i) {
+    some.emplace_back();
+    for (const std::int64_t extent : shape) {
+      some.back().push_back(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(extent)));
+    }
+  }
+  return some;
+}
+
 double element(const ir::HostTensor& tensor, std::int64_t index) {
   return load_element(tensor.dtype, tensor.data, index);
 }
@@ -170,6 +190,58 @@ ChooseSchedule choose_random(const Target& target, std::uint64_t seed) {
   };
 }
 
+std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
+                     runtime::Device& device, std::uint64_t seed, std::byte before) {
+  const auto loaded = device.load(artifact.plan, artifact.binary);
+
+  std::vector<ir::OwnedTensor> inputs = ir::generate_inputs(program, sizes, seed);
+  std::vector<ir::OwnedTensor> outputs = ir::allocate_outputs(program, sizes);
+  std::vector<ir::HostTensor> input_hosts;
+  for (const ir::OwnedTensor& input : inputs) input_hosts.push_back(input.host);
+  std::vector<runtime::Buffer> buffers;
+  std::vector<void*> pointers;
+  for (const ir::OwnedTensor& input : inputs) {
+    buffers.push_back(upload(device, input));
+    pointers.push_back(place(buffers.back(), input));
+  }
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    const ir::TensorRef& updates = program.outputs[o].updates;
+    if (updates) {
+      std::size_t source = 0;
+      while (program.inputs[source] != updates) ++source;
+      pointers.push_back(pointers[source]);
+      buffers.emplace_back();
+      continue;
+    }
+    std::fill(outputs[o].bytes.begin(), outputs[o].bytes.end(), before);
+    buffers.push_back(upload(device, outputs[o]));
+    pointers.push_back(place(buffers.back(), outputs[o]));
+  }
+  loaded->launch(pointers, sizes, nullptr, nullptr);
+  device.synchronize(nullptr);
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    if (outputs[o].bytes.empty()) continue;
+    const ir::TensorRef& updates = program.outputs[o].updates;
+    if (updates) {
+      device.download(outputs[o].bytes.data(), pointers[inputs.size() + o], outputs[o].bytes.size(), nullptr);
+    } else {
+      device.download(outputs[o].bytes.data(), buffers[inputs.size() + o].data(), outputs[o].bytes.size(), nullptr);
+    }
+    const std::vector<ir::Coordinate> coordinates = checked_coordinates(outputs[o].host.shape, seed);
+    const std::vector<ir::Checked> expected = ir::evaluate_with_bounds(program, sizes, input_hosts, o, coordinates);
+    const std::vector<std::int64_t>& strides = outputs[o].host.strides;
+    for (std::size_t c = 0; c < coordinates.size(); ++c) {
+      std::int64_t index = strides.empty() ? static_cast<std::int64_t>(c) : 0;
+      for (std::size_t d = 0; d < strides.size(); ++d) index += coordinates[c][d] * strides[d];
+      const double computed = element(outputs[o].host, index);
+      if (ir::admits(expected[c], computed)) continue;
+      return fmt::format("output {} [{}] is {}, the reference {} within {}", program.outputs[o].tensor->name,
+                         join(coordinates[c]), computed, expected[c].value, expected[c].bound);
+    }
+  }
+  return {};
+}
+
 std::string differ(const ir::Program& program, std::span<const std::int64_t> sizes, runtime::Device& device,
                    const ChooseSchedule& choose, std::uint64_t seed) {
   std::string schedules = "not chosen";
@@ -182,53 +254,8 @@ std::string differ(const ir::Program& program, std::span<const std::int64_t> siz
     const ScheduledProgram scheduled = schedule_program(program, target, choose);
     schedules = to_string(scheduled);
     const Artifact artifact = compile(scheduled, target);
-    const auto loaded = device.load(artifact.plan, artifact.binary);
-
-    std::vector<ir::OwnedTensor> inputs = ir::generate_inputs(program, sizes, seed);
-    std::vector<ir::OwnedTensor> outputs = ir::allocate_outputs(program, sizes);
-    std::vector<ir::HostTensor> input_hosts;
-    for (const ir::OwnedTensor& input : inputs) input_hosts.push_back(input.host);
-    std::vector<runtime::Buffer> buffers;
-    std::vector<void*> pointers;
-    for (const ir::OwnedTensor& input : inputs) {
-      buffers.push_back(upload(device, input));
-      pointers.push_back(place(buffers.back(), input));
-    }
-    for (std::size_t o = 0; o < outputs.size(); ++o) {
-      const ir::TensorRef& updates = program.outputs[o].updates;
-      if (updates) {
-        std::size_t source = 0;
-        while (program.inputs[source] != updates) ++source;
-        pointers.push_back(pointers[source]);
-        buffers.emplace_back();
-        continue;
-      }
-      std::fill(outputs[o].bytes.begin(), outputs[o].bytes.end(), std::byte{0xff});
-      buffers.push_back(upload(device, outputs[o]));
-      pointers.push_back(place(buffers.back(), outputs[o]));
-    }
-    loaded->launch(pointers, sizes, nullptr, nullptr);
-    device.synchronize(nullptr);
-    for (std::size_t o = 0; o < outputs.size(); ++o) {
-      if (outputs[o].bytes.empty()) continue;
-      const ir::TensorRef& updates = program.outputs[o].updates;
-      if (updates) {
-        device.download(outputs[o].bytes.data(), pointers[inputs.size() + o], outputs[o].bytes.size(), nullptr);
-      } else {
-        device.download(outputs[o].bytes.data(), buffers[inputs.size() + o].data(), outputs[o].bytes.size(), nullptr);
-      }
-      const std::vector<ir::Coordinate> coordinates = all_coordinates(outputs[o].host.shape);
-      const std::vector<ir::Checked> expected = ir::evaluate_with_bounds(program, sizes, input_hosts, o, coordinates);
-      const std::vector<std::int64_t>& strides = outputs[o].host.strides;
-      for (std::size_t c = 0; c < coordinates.size(); ++c) {
-        std::int64_t index = strides.empty() ? static_cast<std::int64_t>(c) : 0;
-        for (std::size_t d = 0; d < strides.size(); ++d) index += coordinates[c][d] * strides[d];
-        const double computed = element(outputs[o].host, index);
-        if (ir::admits(expected[c], computed)) continue;
-        return report(fmt::format("output {} [{}] is {}, the reference {} within {}", program.outputs[o].tensor->name,
-                                  join(coordinates[c]), computed, expected[c].value, expected[c].bound));
-      }
-    }
+    const std::string wrong = mismatch(artifact, program, sizes, device, seed);
+    if (!wrong.empty()) return report(wrong);
   } catch (const std::exception& e) {
     return report(e.what());
   }

@@ -1,12 +1,14 @@
 #pragma once
 // Compiled programs against the reference evaluator, on any device.
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ir/tensor.h"
+#include "pipeline/compile.h"
 #include "pipeline/schedule_program.h"
 #include "runtime/device.h"
 
@@ -14,6 +16,11 @@ namespace quern::pipeline {
 
 // A choice of schedules out of each strategy's legal candidates, the same for the same seed.
 ChooseSchedule choose_random(const Target& target, std::uint64_t seed);
+
+// Runs a compiled program on inputs made from `seed` over outputs whose bytes are `before`, and compares every output
+// element with the reference (of large outputs corners and some others). Empty: right; else the first that is wrong.
+std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
+                     runtime::Device& device, std::uint64_t seed, std::byte before = std::byte{0xff});
 
 // Compiles the program for `device` by `choose`, runs it on inputs made from `seed` over poisoned outputs, and compares
 // every output element with the reference. Empty: right; else what is wrong and what to paste to see it again.
