@@ -6,9 +6,9 @@
 namespace quern::compiler {
 namespace {
 
-// In the order of asking: the most particular first.
-const std::array<Strategy, 4>& table() {
-  static const std::array<Strategy, 4> rows{kExtern, kContraction, kReduction, kPointwise};
+// In the order of asking: the most particular first. Externs stand apart: nobody chooses how they are computed.
+const std::array<Strategy, 3>& table() {
+  static const std::array<Strategy, 3> rows{kContraction, kReduction, kPointwise};
   return rows;
 }
 
@@ -17,6 +17,7 @@ const std::array<Strategy, 4>& table() {
 std::span<const Strategy> strategies() { return table(); }
 
 const Strategy& strategy_for(const ir::Program& kernel) {
+  if (kExtern.matches(kernel)) return kExtern;
   for (const Strategy& strategy : table()) {
     if (strategy.matches(kernel)) return strategy;
   }
