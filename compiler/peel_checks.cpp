@@ -60,8 +60,8 @@ class Peeler {
                                      rewrite(branch->then, known.with(Axis{loop.var, loop.lo, free}))});
     if (free == *hi) return first;
     const VarRef again = make_var(loop.var->name, loop.var->dtype);
-    const Stmt rest = make_stmt(For{again, Expr(free), loop.hi, loop.step, loop.kind,
-                                    substitute(whole.body, {{loop.var, Expr(again)}})});
+    const Stmt rest = make_stmt(
+        For{again, Expr(free), loop.hi, loop.step, loop.kind, substitute(whole.body, {{loop.var, Expr(again)}})});
     return make_stmt(Block{{first, rest}});
   }
 };

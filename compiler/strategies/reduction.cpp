@@ -30,6 +30,7 @@ const FieldList kFields{"reduction",
 
 constexpr std::int64_t kAccessBytes = 16;
 constexpr std::int64_t kMaxKept = 64;      // input elements that a thread keeps in registers, per input
+constexpr std::int64_t kLeastPart = 64;    // elements that a part of a reduction is worth a kernel for
 constexpr std::int64_t kTargetBlocks = 8;  // per processor, that hide a memory latency
 
 struct Iteration {
@@ -149,7 +150,9 @@ Schedule fallback(const Program& program, const Target& target) {
   if (!target.is_gpu()) return space.rows ? make(1, lanes, 1, 8, false, 1) : make(lanes, 1, 1, 4, false, 1);
   const auto split_for = [&](std::int64_t blocks) {
     if (!can_split(program, space) || blocks >= 2 * processors) return std::int64_t{1};
-    return divisor_near(space.reduction.reduced[0].hi, kTargetBlocks * processors / std::max<std::int64_t>(blocks, 1));
+    const std::int64_t parts = kTargetBlocks * processors / std::max<std::int64_t>(blocks, 1);
+    return divisor_near(space.reduction.reduced[0].hi,
+                        std::min(parts, std::max<std::int64_t>(reduced / kLeastPart, 1)));
   };
   if (space.rows) {
     // Few rows are walked by more threads each, where they can't be split.
@@ -207,6 +210,8 @@ std::int64_t threads_of(const Iteration& space, const Schedule& schedule) {
   return get(schedule, kFields, "row_threads") * (space.rows ? rows : std::max<std::int64_t>(1, rows / vec));
 }
 
+std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule);
+
 Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
   const Iteration space = analyze(program, program.facts);
   const std::int64_t lanes = target.is_gpu() ? 32 : target.cpu.vector_bytes / 4;
@@ -243,6 +248,9 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
       return {fmt::format("split={} does not divide the reduced axis of {}", split,
                           extent ? std::to_string(*extent) : "unknown length")};
     }
+    // The parts may walk memory another way than the whole does.
+    const std::optional<Rewrite> parts = rewrite(program, schedule);
+    return parts ? check(parts->parts.kernels[parts->main], parts->schedule, target) : Verdict{};
   }
   return {};
 }

@@ -7,17 +7,20 @@
 #include <cmath>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <random>
 #include <thread>
 #include <utility>
 
 #include "base/numeric.h"
 #include "compiler/strategies/strategy.h"
+#include "ir/bind.h"
 #include "ir/bounds.h"
 #include "ir/evaluate.h"
 #include "ir/generate.h"
 #include "ir/parser.h"
 #include "ir/printer.h"
+#include "ir/rewrite.h"
 #include "pipeline/compile.h"
 
 namespace quern::pipeline {
@@ -45,18 +48,34 @@ std::vector<ir::Coordinate> all_coordinates(const std::vector<std::int64_t>& sha
   return all;
 }
 
-// All of a shape's coordinates, or, of a large one, its corners and some seeded others.
-std::vector<ir::Coordinate> checked_coordinates(const std::vector<std::int64_t>& shape, std::uint64_t seed) {
-  constexpr std::int64_t kAll = 1 << 16, kSome = 2000;
+// Steps of reductions behind one element, of a program of known sizes.
+double steps_behind(const ir::Program& bound, const ir::Tensor& tensor) {
+  const ir::Definition* definition = definition_of(bound, tensor);
+  if (definition == nullptr) return 0;
+  double steps = 1;
+  for (const ir::TensorRef& read : ir::tensors_read(definition->value)) steps += steps_behind(bound, *read);
+  ir::visit(definition->value, [&](const ir::Expr& node) {
+    if (node->kind != ir::ExprKind::reduce) return true;
+    for (const ir::Axis& axis : node->reduce->axes) steps *= static_cast<double>(ir::as_integer(axis.hi).value_or(1));
+    return true;
+  });
+  return steps;
+}
+
+// All of a shape's coordinates, or, where those cost the reference too much, its corners and some seeded others.
+std::vector<ir::Coordinate> checked_coordinates(const std::vector<std::int64_t>& shape, double steps,
+                                                std::uint64_t seed) {
+  constexpr double kSteps = 3e7, kMost = 2000;
   std::int64_t count = 1;
   for (const std::int64_t extent : shape) count *= extent;
-  if (count <= kAll) return all_coordinates(shape);
+  if (static_cast<double>(count) * steps <= kSteps) return all_coordinates(shape);
+  const auto some_count = static_cast<std::int64_t>(std::clamp(kSteps / steps, 2.0, kMost));
   std::vector<ir::Coordinate> some = all_coordinates(std::vector<std::int64_t>(shape.size(), 2));
   for (ir::Coordinate& corner : some) {
     for (std::size_t d = 0; d < shape.size(); ++d) corner[d] *= shape[d] - 1;
   }
   std::mt19937_64 random(seed);
-  for (std::int64_t i = 0; i < kSome; ++i) {
+  for (std::int64_t i = 0; i < some_count; ++i) {
     some.emplace_back();
     for (const std::int64_t extent : shape) {
       some.back().push_back(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(extent)));
@@ -193,6 +212,9 @@ ChooseSchedule choose_random(const Target& target, std::uint64_t seed) {
 std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
                      runtime::Device& device, std::uint64_t seed, std::byte before) {
   const auto loaded = device.load(artifact.plan, artifact.binary);
+  std::map<std::string, std::int64_t> by_name;
+  for (std::size_t s = 0; s < sizes.size(); ++s) by_name[program.symbols[s]->name] = sizes[s];
+  const ir::Program bound = ir::bind(program, by_name);
 
   std::vector<ir::OwnedTensor> inputs = ir::generate_inputs(program, sizes, seed);
   std::vector<ir::OwnedTensor> outputs = ir::allocate_outputs(program, sizes);
@@ -227,7 +249,8 @@ std::string mismatch(const Artifact& artifact, const ir::Program& program, std::
     } else {
       device.download(outputs[o].bytes.data(), buffers[inputs.size() + o].data(), outputs[o].bytes.size(), nullptr);
     }
-    const std::vector<ir::Coordinate> coordinates = checked_coordinates(outputs[o].host.shape, seed);
+    const std::vector<ir::Coordinate> coordinates =
+        checked_coordinates(outputs[o].host.shape, steps_behind(bound, *bound.outputs[o].tensor), seed);
     const std::vector<ir::Checked> expected = ir::evaluate_with_bounds(program, sizes, input_hosts, o, coordinates);
     const std::vector<std::int64_t>& strides = outputs[o].host.strides;
     for (std::size_t c = 0; c < coordinates.size(); ++c) {
