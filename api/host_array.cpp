@@ -1,7 +1,7 @@
 // Arrays in host memory: their elements, the sizes that follow from them, random ones.
 
 #include <algorithm>
-#include <numeric>
+#include <limits>
 #include <utility>
 
 #include "api/host.h"
@@ -68,7 +68,12 @@ HostArray::HostArray(DType of, std::vector<std::int64_t> dims) : dtype(of), shap
 }
 
 std::int64_t HostArray::size() const {
-  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
+  std::int64_t elements = 1;
+  for (const std::int64_t extent : shape) {
+    if (__builtin_mul_overflow(elements, extent, &elements)) return std::numeric_limits<std::int64_t>::max();
+  }
+  return elements;
 }
 
 std::string HostArray::type() const { return std::string(name(dtype)) + text_of(shape); }

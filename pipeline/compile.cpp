@@ -78,6 +78,33 @@ void compile_cpu([[maybe_unused]] Artifact& artifact, [[maybe_unused]] const Tar
 #endif
 }
 
+// One kernel of one variant, pass by pass; each leaves a program that obeys the rules of its form.
+LoweredKernel lower(const ScheduledKernel& kernel, std::size_t k, const VariantFacts& variant, int number,
+                    const Target& target) {
+  const auto passed = [](std::string_view pass, const ir::Kernel& program) {
+    dump(pass, [&] { return ir::to_string(program); });
+    ir::verify(program);
+  };
+  LoweredKernel result{.variant = number, .schedule = compiler::to_string(kernel.schedule, kernel.strategy->fields)};
+  ir::Kernel& tile = result.tile;
+  tile = kernel.strategy->emit(kernel.program, kernel.schedule, target, variant.facts);
+  tile.name = fmt::format("{}_{}_{}", kernel.program.name, k, number);
+  tile.comment = fmt::format("{}\n{}\nvariant: {}", ir::to_string(kernel.program), result.schedule, variant.name);
+  passed("emit", tile);
+  // From here on every buffer is flat and every thread speaks for itself.
+  ir::Kernel& thread = result.thread;
+  thread = compiler::expand_tiles(tile);
+  passed("expand_tiles", thread);
+  if (target.is_gpu()) thread = compiler::peel_checks(thread);
+  passed("peel_checks", thread);
+  // From here on indices have their final width.
+  if (variant.narrow) thread = compiler::narrow_indices(thread);
+  passed("narrow_indices", thread);
+  if (target.is_gpu()) thread = compiler::hoist(thread);
+  passed("hoist", thread);
+  return result;
+}
+
 }  // namespace
 
 Artifact compile(const ScheduledProgram& scheduled, const Target& target, const CompileOptions& options) {
@@ -96,25 +123,8 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
         threads.emplace_back();  // it is written already
         continue;
       }
-      const std::string schedule = compiler::to_string(kernel.schedule, kernel.strategy->fields);
-      ir::Kernel tile = kernel.strategy->emit(kernel.program, kernel.schedule, target, variant.facts);
-      tile.name = fmt::format("{}_{}_{}", kernel.program.name, k, number);
-      tile.comment = fmt::format("{}\n{}\nvariant: {}", ir::to_string(kernel.program), schedule, variant.name);
-      dump("emit", [&] { return ir::to_string(tile); });
-      ir::verify(tile);
-      // From here on every buffer is flat and every thread speaks for itself.
-      ir::Kernel thread = compiler::expand_tiles(tile);
-      dump("expand_tiles", [&] { return ir::to_string(thread); });
-      if (target.is_gpu()) thread = compiler::peel_checks(thread);
-      dump("peel_checks", [&] { return ir::to_string(thread); });
-      // From here on indices have their final width.
-      if (variant.narrow) thread = compiler::narrow_indices(thread);
-      dump("narrow_indices", [&] { return ir::to_string(thread); });
-      if (target.is_gpu()) thread = compiler::hoist(thread);
-      dump("hoist", [&] { return ir::to_string(thread); });
-      ir::verify(thread);
-      threads.push_back(thread);
-      artifact.kernels.push_back({std::move(tile), std::move(thread), number, schedule});
+      artifact.kernels.push_back(lower(kernel, k, variant, number, target));
+      threads.push_back(artifact.kernels.back().thread);
     }
     Variant planned = plan_variant(scheduled.program, variant.guards, scheduled.workspace, threads, programs);
     planned.name = variant.name;
