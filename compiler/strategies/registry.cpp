@@ -25,6 +25,7 @@ const Strategy& strategy_for(const ir::Program& kernel) {
 }
 
 const Strategy& strategy_named(std::string_view name) {
+  if (name == kExtern.fields.strategy) return kExtern;  // in the schedules of a whole program
   std::string known;
   for (const Strategy& strategy : table()) {
     if (strategy.fields.strategy == name) return strategy;

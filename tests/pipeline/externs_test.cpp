@@ -48,6 +48,24 @@ TEST(Externs, AreLaunchedWithReadsWritesAndSymbols) {
   }
 }
 
+TEST(Externs, HaveAPlaceInTheSchedulesOfAProgram) {
+  const std::string text = to_string(scheduled(test::kExternProgram));
+  EXPECT_TRUE(contains(text, "; extern; "));
+  const ScheduledProgram again = schedule_program(ir::parse_program(test::kExternProgram), kHopper, choose_text(text));
+  EXPECT_EQ(to_string(again), text);
+}
+
+TEST(Externs, OfOneNameAreOneText) {
+  const auto program = [](const std::string& second) {
+    return "kernel f(x: f32[n]) -> (y: f32[n], z: f32[n]) {\n extern e(x) -> (y) cuda \"a\"\n extern e(x) -> (z) cuda "
+           "\"" +
+           second + "\" }";
+  };
+  EXPECT_TRUE(contains(error_of([&] { compile(scheduled(program("b")), kHopper, {.binary = false}); }),
+                       "f has two externs e of different text"));
+  EXPECT_EQ(compile(scheduled(program("a")), kHopper, {.binary = false}).source.find("a\n"), 0u);
+}
+
 TEST(Externs, CpusRefuseThem) {
   const std::string error = error_of([] { scheduled(test::kExternProgram, parse_target("cpu:x86-64-v3")); });
   EXPECT_TRUE(contains(error, "extern scale is CUDA text, which runs on GPUs alone"));
