@@ -241,18 +241,52 @@ std::int64_t workspace_offset(const Variant& variant, int index, const PlanConte
   return slot_bytes(variant, i, context, variant.workspace[i].persistent);
 }
 
-bool uses_resident_blocks(const Launch& launch) {
-  const auto in = [](const PlanExpr& e) { return e.uses(DeviceLimit::resident_blocks); };
-  const auto in_all = [&in](const auto& list) { return std::ranges::any_of(list, in); };
+namespace {
+
+// Whether `test` holds for an expression of the launch's grid or parameters.
+template <typename Test>
+bool any_expression(const Launch& launch, const Test& test) {
+  const auto in_all = [&](const auto& list) { return std::ranges::any_of(list, test); };
   if (in_all(launch.grid)) return true;
   return std::ranges::any_of(launch.parameters, [&](const PlanParameter& parameter) {
-    if (const auto* p = std::get_if<PlanPointer>(&parameter)) return in(p->byte_offset);
-    if (const auto* p = std::get_if<ScalarParameter>(&parameter)) return in(p->value);
-    if (const auto* p = std::get_if<FastDivisionParameter>(&parameter)) return in(p->divisor);
+    if (const auto* p = std::get_if<PlanPointer>(&parameter)) return test(p->byte_offset);
+    if (const auto* p = std::get_if<ScalarParameter>(&parameter)) return test(p->value);
+    if (const auto* p = std::get_if<FastDivisionParameter>(&parameter)) return test(p->divisor);
     const auto& map = std::get<TensorMapParameter>(parameter);
-    return in(map.base.byte_offset) || in_all(map.dims) || in_all(map.byte_strides) || in_all(map.lower_corner) ||
+    return test(map.base.byte_offset) || in_all(map.dims) || in_all(map.byte_strides) || in_all(map.lower_corner) ||
            in_all(map.upper_corner);
   });
+}
+
+}  // namespace
+
+bool uses_resident_blocks(const Launch& launch) {
+  return any_expression(launch, [](const PlanExpr& e) { return e.uses(DeviceLimit::resident_blocks); });
+}
+
+std::vector<int> once_symbols(const Variant& variant) {
+  std::set<int> symbols;
+  const auto note = [&](const PlanExpr& e) {
+    for (const PlanExpr::Item& item : e.items()) {
+      if (item.op == PlanOp::symbol) symbols.insert(static_cast<int>(item.value));
+    }
+    return false;
+  };
+  for (const WorkspaceSlot& slot : variant.workspace) {
+    if (slot.persistent) note(slot.bytes);
+  }
+  for (const Step& step : variant.steps) {
+    if (!step.once) continue;
+    if (const auto* memset = std::get_if<Memset>(&step.action)) {
+      note(memset->bytes);
+      note(memset->destination.byte_offset);
+      continue;
+    }
+    const auto& launch = std::get<Launch>(step.action);
+    any_expression(launch, note);
+    note(launch.shared_bytes);
+  }
+  return {symbols.begin(), symbols.end()};
 }
 
 ByteExtent byte_extent(const PlanArgument& argument, const PlanContext& context) {

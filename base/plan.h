@@ -190,6 +190,9 @@ std::int64_t workspace_offset(const Variant& variant, int index, const PlanConte
 // on no symbol then, so that the number can be found once.
 bool uses_resident_blocks(const Launch& launch);
 
+// The symbols that `once` steps and persistent slots of a variant depend on, by index, ascending.
+std::vector<int> once_symbols(const Variant& variant);
+
 // Bytes from an argument's pointer down to its lowest element and up past its highest one; both 0 when it has no
 // elements. Strides may be negative.
 struct ByteExtent {

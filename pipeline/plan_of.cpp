@@ -220,7 +220,7 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
     for (std::size_t s = 0; s < kernel.symbols.size(); ++s) {
       const bool narrow = kernel.symbols[s]->dtype == DType::i32;
       launch.parameters.emplace_back(ScalarParameter{narrow ? ScalarParameter::Type::i32 : ScalarParameter::Type::i64,
-                                                     PlanExpr::symbol(static_cast<int>(s))});
+                                                     plan_expr(Expr(kernel.symbols[s]), program)});
     }
     for (const TensorMapParam& map : kernel.maps) {
       std::size_t which = 0;

@@ -7,6 +7,7 @@
 // (the layout of Goto and van de Geijn's packed B), and no task copies it again.
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.h"
 #include "compiler/strategies/contraction.h"
@@ -86,7 +87,16 @@ Partition pack_once(const Program& program, std::int64_t width) {
   const Definition panels = panels_of(c, width);
   Program pack;
   pack.name = program.name;
-  pack.symbols = program.symbols;
+  // Of what it depends on alone: its results serve every size of the others.
+  std::copy_if(program.symbols.begin(), program.symbols.end(), std::back_inserter(pack.symbols),
+               [&](const VarRef& symbol) {
+                 const auto sizes = [&](const Tensor& t) {
+                   return std::ranges::any_of(t.shape, [&](const Expr& e) { return uses(e, symbol); }) ||
+                          std::ranges::any_of(t.strides, [&](const Expr& e) { return uses(e, symbol); });
+                 };
+                 return uses(panels.value, symbol) || sizes(*panels.tensor) ||
+                        std::ranges::any_of(tensors_read(c.b), [&](const TensorRef& t) { return sizes(*t); });
+               });
   pack.facts = program.facts;
   pack.inputs = tensors_read(c.b);
   pack.outputs = {{panels.tensor, nullptr}};

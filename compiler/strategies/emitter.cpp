@@ -12,6 +12,16 @@ namespace {
 
 constexpr int kWordBytes = 4;  // a lane of a vector unit holds one 4-byte element
 
+// Whether all that a fact speaks of are these symbols.
+bool is_about(const Fact& fact, const std::vector<VarRef>& symbols) {
+  const auto known = [&](const VarRef& symbol) { return std::ranges::find(symbols, symbol) != symbols.end(); };
+  if (fact.symbol && !known(fact.symbol)) return false;
+  for (const Expr& e : {fact.condition, fact.lo, fact.hi}) {
+    if (e && !std::ranges::all_of(free_variables(e), known)) return false;
+  }
+  return true;
+}
+
 bool is_simple(const Expr& e) {
   return e->kind == ExprKind::constant || e->kind == ExprKind::variable ||
          (e->kind == ExprKind::cast && is_simple(e->args[0]));
@@ -55,6 +65,7 @@ Kernel kernel_frame(const Program& program, std::span<const Fact> facts, const T
   // Facts speak of this kernel's buffers; those on other tensors are not its own.
   for (Fact fact : facts) {
     if (fact.tensor && !buffers.contains(fact.tensor.get())) continue;
+    if (!is_about(fact, program.symbols)) continue;
     if (fact.tensor) fact.tensor = buffers.at(fact.tensor.get());
     kernel.facts.push_back(std::move(fact));
   }

@@ -218,6 +218,21 @@ TEST_F(Executables, ReportsCountBytesAndOperations) {
   EXPECT_EQ(softmax.kernels.at(0).bound, "memory");
 }
 
+TEST_F(Executables, ConstInputsAreReadOnceForAllSizesOfTheOthers) {
+  const Executable linear = compile(Program::parse("linear(m=m, n=2, k=1, bias=off)"), kOnCpu);
+  alignas(16) float x[3] = {1, 2, 3}, w[2] = {5, 7}, y[6] = {};
+  const auto run = [&](std::int64_t m) {
+    const std::vector<void*> arguments{x, w, y};
+    linear.launch(arguments, std::vector{m});
+    return y[2 * m - 1];
+  };
+  EXPECT_EQ(run(1), 7);
+  w[1] = 100;  // breaks the promise, so that reuse shows
+  EXPECT_EQ(run(3), 21) << "another m takes the same panels";
+  linear.forget_constants();
+  EXPECT_EQ(run(3), 300);
+}
+
 TEST_F(Executables, RunOnHostArraysOfAnyStride) {
   const Program program = Program::parse(
       "kernel flip(x: f32[3, 4] strides(-4, 1), z: f32[4] strides(0), y0: f32[3, 4] strides(1, 3))\n"

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "compiler/lift_reductions.h"
@@ -37,12 +38,17 @@ Tensors run(std::span<const ir::Program> kernels, const ir::Program& whole, cons
   std::vector<Tensors> kept;
   for (const ir::Program& kernel : kernels) {
     std::vector<ir::HostTensor> arguments, results;
+    Sizes own;
+    for (const ir::VarRef& symbol : kernel.symbols) {
+      const auto at = std::ranges::find(whole.symbols, symbol) - whole.symbols.begin();
+      own.push_back(sizes.at(static_cast<std::size_t>(at)));
+    }
     for (const ir::TensorRef& input : kernel.inputs) arguments.push_back(known.at(input.get()));
-    for (ir::OwnedTensor& tensor : kept.emplace_back(ir::allocate_outputs(kernel, sizes))) {
+    for (ir::OwnedTensor& tensor : kept.emplace_back(ir::allocate_outputs(kernel, own))) {
       known[kernel.outputs[results.size()].tensor.get()] = tensor.host;
       results.push_back(tensor.host);
     }
-    ir::evaluate(kernel, sizes, arguments, results);
+    ir::evaluate(kernel, own, arguments, results);
   }
   return std::move(kept.back());
 }
