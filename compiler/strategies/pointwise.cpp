@@ -1,7 +1,7 @@
 // pointwise: elementwise kernels. The outputs' space, merged to as few axes as its accesses allow, is cut into tiles of
 // `rows` x (`threads` * `vec` * ...) elements; each thread takes `vec` neighbours (as far as memory is aligned for
 // them) in each of `rows` places. An input that walks another axis than the outputs (a transpose) is staged through
-// shared memory, a `tile` square at a time, so that both sides stay coalesced.
+// shared memory, a `tile` of (its axis) x (theirs) at a time, so that both sides stay coalesced.
 
 #include <algorithm>
 #include <array>
@@ -23,7 +23,7 @@ const FieldList kFields{"pointwise",
                         {{.name = "threads", .fallback = {256}},
                          {.name = "vec", .fallback = {4}},
                          {.name = "rows", .fallback = {4}},
-                         {.name = "tile", .fallback = {0}}}};
+                         {.name = "tile", .parts = 2, .fallback = {0, 0}}}};
 
 constexpr std::int64_t kAccessBytes = 16;
 constexpr std::int64_t kMaxUnrolled = 64;  // elements per thread
@@ -45,7 +45,28 @@ AxisMap align(const Definition& definition, const std::vector<Axis>& axes, const
   return map;
 }
 
-Shape analyze(const Program& program, std::span<const Fact> facts) {
+// The axes in one, where what walks them all then moves in wider accesses than row by row, as rows of odd lengths do;
+// smaller inputs are read at the rest of a division. None where that gains nothing, or divides by what is not constant.
+std::optional<MergedSpace> flatten(const Program& program, const std::vector<Axis>& axes,
+                                   const std::vector<Expr>& accesses, const MergedSpace& by_rows,
+                                   std::span<const Fact> facts) {
+  const bool constant = std::all_of(axes.begin() + 1, axes.end(), [](const Axis& a) { return as_integer(a.hi); });
+  if (by_rows.axes.size() == 1 || !constant) return std::nullopt;
+  std::vector<Expr> whole;
+  std::ranges::copy_if(accesses, std::back_inserter(whole), [&](const Expr& access) {
+    return std::ranges::all_of(axes, [&](const Axis& axis) { return uses(access, axis.var); });
+  });
+  MergedSpace flat = merge_axes(axes, whole, known_in(program, facts, axes));
+  const auto width = [&](const MergedSpace& space) {
+    std::vector<Expr> placed;
+    for (const Expr& access : whole) placed.push_back(substitute(access, space.place));
+    return aligned_vector(kAccessBytes, placed, space.axes.back().var, known_in(program, facts, space.axes), facts);
+  };
+  if (flat.axes.size() != 1 || width(flat) <= width(by_rows)) return std::nullopt;
+  return flat;
+}
+
+Shape analyze(const Program& program, std::span<const Fact> facts, bool may_flatten = false) {
   const std::vector<Axis> axes = analyze_pointwise(program)->axes;
   AxisMap identity;
   for (const Axis& axis : axes) identity[axis.var] = Expr(axis.var);
@@ -60,6 +81,7 @@ Shape analyze(const Program& program, std::span<const Fact> facts) {
   }
   accesses.insert(accesses.end(), inputs.begin(), inputs.end());
   MergedSpace space = merge_axes(axes, accesses, known_in(program, facts, axes));
+  if (may_flatten && !space.axes.empty()) space = flatten(program, axes, accesses, space, facts).value_or(space);
   Shape shape;
   if (space.axes.empty()) space.axes.push_back({make_var("one"), 0, 1});
   shape.inner = space.axes.back();
@@ -92,6 +114,29 @@ int narrowest(const Program& program) {
 
 bool matches(const Program& program) { return analyze_pointwise(program).has_value(); }
 
+bool has_tile(const Schedule& schedule) {
+  return get(schedule, kFields, "tile", 0) != 0 || get(schedule, kFields, "tile", 1) != 0;
+}
+
+// Tiles to try: the outputs' side is the longer one, since a line that is written in part costs more than one that is
+// read in part.
+constexpr std::array<std::array<std::int64_t, 2>, 6> kTiles{
+    {{32, 32}, {64, 64}, {128, 128}, {32, 128}, {64, 128}, {64, 256}}};
+
+void set_tile(Schedule& schedule, std::int64_t across, std::int64_t inner) {
+  set(schedule, kFields, "tile", across, 0);
+  set(schedule, kFields, "tile", inner, 1);
+}
+
+// Whether every row of the first output is known to begin with a sector of memory, the unit that is written whole.
+bool rows_fill_sectors(const Program& program, const Shape& shape) {
+  constexpr std::int64_t kSectorBytes = 32;
+  const Expr& written = shape.accesses.front();
+  const Assumptions known = known_in(program, program.facts, shape.outer);
+  const Expr start = substitute(simplify(flat_offset(written), known), {{shape.inner.var, Expr(0)}});
+  return divisor(simplify(start, known), known) * byte_size(written->dtype) % kSectorBytes == 0;
+}
+
 Schedule fallback(const Program& program, const Target& target) {
   Schedule schedule = default_schedule(kFields);
   const Shape shape = analyze(program, program.facts);
@@ -105,7 +150,8 @@ Schedule fallback(const Program& program, const Target& target) {
   set(schedule, kFields, "vec", vec);
   set(schedule, kFields, "rows", std::max<std::int64_t>(1, 16 / vec));
   if (!shape.staged.empty()) {
-    set(schedule, kFields, "tile", 64);
+    set(schedule, kFields, "threads", 512);
+    set_tile(schedule, 64, rows_fill_sectors(program, shape) ? 64 : 128);
     set(schedule, kFields, "vec", 1);
     set(schedule, kFields, "rows", 1);
   }
@@ -117,7 +163,7 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
   const auto add = [&](const Schedule& schedule) {
     if (std::find(all.begin(), all.end(), schedule) == all.end()) all.push_back(schedule);
   };
-  const bool staged = get(all[0], kFields, "tile") != 0;
+  const bool staged = has_tile(all[0]);
   const std::vector<std::int64_t> threads = target.is_gpu() ? std::vector<std::int64_t>{128, 256, 512}
                                                             : std::vector<std::int64_t>{target.cpu.vector_bytes / 4};
   for (const std::int64_t t : threads) {
@@ -131,8 +177,8 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
         if (!staged) {
           add(schedule);
         } else if (rows == 1 && vec <= 4) {
-          for (const std::int64_t tile : {32, 64, 128}) {
-            set(schedule, kFields, "tile", tile);
+          for (const auto& [across, along] : kTiles) {
+            set_tile(schedule, across, along);
             add(schedule);
           }
         }
@@ -144,15 +190,35 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
 
 bool is_power_of_two(std::int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
-std::int64_t shared_bytes(const Shape& shape, std::int64_t tile) {
+std::int64_t shared_bytes(const Shape& shape, std::int64_t across, std::int64_t inner) {
   std::int64_t bytes = 0;
-  for (const Expr& input : shape.staged) bytes += tile * (tile + 1) * byte_size(input->dtype);
+  for (const Expr& input : shape.staged) bytes += inner * (across + 1) * byte_size(input->dtype);
   return bytes;
+}
+
+// Whether inputs can be staged by a tile.
+Verdict check_tile(const Shape& shape, const Schedule& schedule, const Target& target) {
+  const std::int64_t across = get(schedule, kFields, "tile", 0), inner = get(schedule, kFields, "tile", 1);
+  const std::int64_t threads = get(schedule, kFields, "threads"), vec = get(schedule, kFields, "vec");
+  if (shape.staged.empty()) {
+    return {fmt::format("tile={}x{}, but no input walks another axis than the outputs", across, inner)};
+  }
+  if (!is_power_of_two(across) || !is_power_of_two(inner) || across * inner < threads * vec ||
+      std::min(across, inner) < vec) {
+    return {fmt::format("tile={}x{} is not of powers of two that hold threads={} times vec={} elements", across, inner,
+                        threads, vec)};
+  }
+  const std::int64_t bytes = shared_bytes(shape, across, inner);
+  if (target.is_gpu() && bytes > target.gpu.shared_per_block) {
+    return {fmt::format("needs {} B of shared memory ({} inputs x {} x {} elements), the target has {}", bytes,
+                        shape.staged.size(), inner, across + 1, target.gpu.shared_per_block)};
+  }
+  return {};
 }
 
 Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
   const std::int64_t threads = get(schedule, kFields, "threads"), vec = get(schedule, kFields, "vec");
-  const std::int64_t rows = get(schedule, kFields, "rows"), tile = get(schedule, kFields, "tile");
+  const std::int64_t rows = get(schedule, kFields, "rows");
   const std::int64_t lanes = target.is_gpu() ? 32 : target.cpu.vector_bytes / 4;
   for (const auto& [name, value] : {std::pair{"threads", threads}, {"vec", vec}, {"rows", rows}}) {
     if (!is_power_of_two(value)) return {fmt::format("{}={} is not a power of two", name, value)};
@@ -165,18 +231,7 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
     return {
         fmt::format("vec={} times rows={} is {} elements per thread, at most {}", vec, rows, vec * rows, kMaxUnrolled)};
   }
-  if (tile == 0) return {};
-  const Shape shape = analyze(program, program.facts);
-  if (shape.staged.empty()) return {fmt::format("tile={}, but no input walks another axis than the outputs", tile)};
-  if (!is_power_of_two(tile) || tile * tile < threads * vec) {
-    return {fmt::format("tile={} is not a power of two whose square holds threads={} times vec={} elements", tile,
-                        threads, vec)};
-  }
-  if (target.is_gpu() && shared_bytes(shape, tile) > target.gpu.shared_per_block) {
-    return {fmt::format("needs {} B of shared memory ({} inputs x {} x {} elements), the target has {}",
-                        shared_bytes(shape, tile), shape.staged.size(), tile, tile + 1, target.gpu.shared_per_block)};
-  }
-  return {};
+  return has_tile(schedule) ? check_tile(analyze(program, program.facts), schedule, target) : Verdict{};
 }
 
 void store_outputs(const Program& program, Emitter::Scope& scope, const AxisMap& at) {
@@ -206,7 +261,7 @@ struct Start {
   Start(const Program& of, const Schedule& schedule, const Target& target, std::span<const Fact> that_hold)
       : program(of),
         facts(that_hold),
-        shape(analyze(of, that_hold)),
+        shape(analyze(of, that_hold, target.is_gpu() && !has_tile(schedule))),
         kernel(kernel_frame(of, that_hold, target)),
         known(known_in(of, that_hold)) {
     kernel.warps = static_cast<int>(get(schedule, kFields, "threads") / kernel.lanes);
@@ -214,16 +269,18 @@ struct Start {
   }
 };
 
-// Squares of (staged axis) x (inner axis) through shared memory; the other axes count blocks.
-Kernel emit_staged(Start start, std::int64_t vec, std::int64_t tile) {
+// Tiles of (staged axis) x (inner axis) through shared memory; the other axes count blocks.
+Kernel emit_staged(Start start, const Schedule& schedule) {
+  const std::int64_t tile_across = get(schedule, kFields, "tile", 0), tile_inner = get(schedule, kFields, "tile", 1);
+  const std::int64_t vec = get(schedule, kFields, "vec");
   const auto& [program, facts, shape, unused, known, id] = start;
   Kernel& kernel = start.kernel;
   Emitter emitter(program, kernel);
   std::vector<Axis> rest = shape.outer;
   const Axis across = rest[static_cast<std::size_t>(shape.staged_axis)];
   rest.erase(rest.begin() + shape.staged_axis);
-  const Expr tiles_across = simplify(ceil_div(across.hi, tile), known);
-  const Expr tiles_inner = simplify(ceil_div(shape.inner.hi, tile), known);
+  const Expr tiles_across = simplify(ceil_div(across.hi, tile_across), known);
+  const Expr tiles_inner = simplify(ceil_div(shape.inner.hi, tile_inner), known);
   kernel.grid = {simplify(extent_product(rest) * tiles_across * tiles_inner, known)};
   std::vector<Axis> counts = rest;
   counts.push_back({make_var("ta"), 0, tiles_across});
@@ -233,13 +290,14 @@ Kernel emit_staged(Start start, std::int64_t vec, std::int64_t tile) {
   const VarRef c0 = make_var(c->name + "0"), i0 = make_var(i->name + "0");
   Substitution values{{across.var, Expr(c0) + c}, {shape.inner.var, Expr(i0) + i}};
   for (std::size_t d = 0; d < rest.size(); ++d) values[rest[d].var] = at[d];
-  const std::vector<Axis> axes{{c, 0, tile}, {i, 0, tile}};
+  const std::vector<Axis> axes{{c, 0, tile_across}, {i, 0, tile_inner}};
   const Expr where = both(less(Expr(c0) + c, across.hi), less(Expr(i0) + i, shape.inner.hi));
-  const Spread square = spread(tile, tile, vec, kernel.lanes, kernel.warps);
+  const Spread loaded = spread(tile_across, tile_inner, vec, kernel.lanes, kernel.warps);
+  const Spread stored = spread(tile_inner, tile_across, vec, kernel.lanes, kernel.warps);
 
   Emitter::Scope load(emitter, {}), store(emitter, {});
   for (const Expr& input : shape.staged) {
-    const std::vector<std::int64_t> extents{tile, tile};
+    const std::vector<std::int64_t> extents{tile_inner, tile_across};
     const BufferRef staged = make_buffer(input->tensor->name + "_s", input->dtype, Space::shared, padded(extents, 1));
     kernel.shared.push_back(staged);
     const Expr placed = substitute(input, values);
@@ -247,15 +305,15 @@ Kernel emit_staged(Start start, std::int64_t vec, std::int64_t tile) {
     emitter.stage(placed, read(staged, {Expr(i), Expr(c)}));
   }
   store_outputs(program, store, substituted(shape.place, values));
-  const auto over_square = [&](const Mode& first, const Mode& second, Stmt body) {
+  const auto over_tile = [&](const Mode& first, const Mode& second, Stmt body) {
     return make_stmt(
         Map{.axes = axes, .distribution = Layout{{first, second}, {}}, .where = where, .body = std::move(body)});
   };
   kernel.body =
-      block({make_stmt(Let{c0, simplify(at[rest.size()] * tile, known)}),
-             make_stmt(Let{i0, simplify(at[rest.size() + 1] * tile, known)}),
-             over_square(square.fast, square.slow, load.finish()), make_stmt(Intrinsic{IntrinsicId::barrier, {}}),
-             over_square(square.slow, square.fast, store.finish())});
+      block({make_stmt(Let{c0, simplify(at[rest.size()] * tile_across, known)}),
+             make_stmt(Let{i0, simplify(at[rest.size() + 1] * tile_inner, known)}),
+             over_tile(loaded.fast, loaded.slow, load.finish()), make_stmt(Intrinsic{IntrinsicId::barrier, {}}),
+             over_tile(stored.slow, stored.fast, store.finish())});
   return kernel;
 }
 
@@ -271,13 +329,14 @@ Kernel emit_direct(Start start, std::int64_t wanted, std::int64_t wanted_rows) {
   // Where no wide access is possible, what a thread would take at once lies apart.
   const std::int64_t vec =
       aligned_vector(wanted, shape.accesses, shape.inner.var, known_in(program, facts, axes), facts);
-  const std::int64_t rows = wanted_rows * (wanted / vec), threads = std::int64_t{kernel.warps} * kernel.lanes;
+  const std::int64_t threads = std::int64_t{kernel.warps} * kernel.lanes;
   const std::int64_t inner_extent = as_integer(shape.inner.hi).value_or(threads * vec);
   const std::int64_t inner_threads = std::min(threads, ceil_power_of_two((inner_extent + vec - 1) / vec));
   Mode inner{{vec, Place::reg, 1}};
   for (const Digit& digit : pool.take(inner_threads)) inner.push_back(digit);
   Mode outer = pool.take(pool.left());
   const bool flat = shape.outer.empty();
+  const std::int64_t rows = wanted_rows * (wanted / vec);
   (flat ? inner : outer).push_back({rows, Place::reg, vec});
   const std::int64_t tile_inner = extent(inner), tile_outer = extent(outer);
 
@@ -307,9 +366,8 @@ Kernel emit_direct(Start start, std::int64_t wanted, std::int64_t wanted_rows) {
 
 Kernel emit(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts) {
   Start start(program, schedule, target, facts);
-  const std::int64_t vec = get(schedule, kFields, "vec"), tile = get(schedule, kFields, "tile");
-  if (tile != 0) return emit_staged(std::move(start), vec, tile);
-  return emit_direct(std::move(start), vec, get(schedule, kFields, "rows"));
+  if (has_tile(schedule)) return emit_staged(std::move(start), schedule);
+  return emit_direct(std::move(start), get(schedule, kFields, "vec"), get(schedule, kFields, "rows"));
 }
 
 std::optional<Rewrite> rewrite(const Program&, const Schedule&) { return std::nullopt; }

@@ -32,6 +32,7 @@ const FieldList& kFields = kReductionFields;
 constexpr std::int64_t kAccessBytes = 16;
 constexpr std::int64_t kMaxKept = 64;      // input elements that a thread keeps in registers, per input
 constexpr std::int64_t kLeastPart = 64;    // elements that a part of a reduction is worth a kernel for
+constexpr std::int64_t kLeastGrain = 16;   // elements at whose multiples parts begin
 constexpr std::int64_t kTargetBlocks = 8;  // per processor, that hide a memory latency
 
 }  // namespace
@@ -125,15 +126,20 @@ bool can_split(const Program& program, const Iteration& space) {
   return is_reduction(definition) && !reducer.ordered && reducer.state(DType::f32).size() == 1;
 }
 
-// A divisor of the extent close to what is wanted, so that no part is ragged; 1 where the extent is unknown.
-std::int64_t divisor_near(const Expr& extent, std::int64_t wanted) {
+// Elements of each of `parts` parts of an extent. Parts that do not divide it begin at multiples of a power of two, up to
+// a sixteenth of a part, so that vectors stay aligned and steps whole; the last ones are shorter, or empty.
+Expr part_length(const Expr& extent, std::int64_t parts) {
   const auto size = as_integer(extent);
-  if (!size || *size <= 0) return 1;
-  std::int64_t best = 1;
-  for (std::int64_t d = 1; d <= std::min(wanted, *size); ++d) {
-    if (*size % d == 0) best = d;
-  }
-  return best;
+  if (size && *size % parts == 0) return *size / parts;
+  const std::int64_t even = size ? (*size + parts - 1) / parts : 0;
+  const std::int64_t grain = std::max<std::int64_t>(kLeastGrain, ceil_power_of_two(even / 16 + 1) / 2);
+  return simplify(ceil_div(extent, parts * grain) * grain, Assumptions());
+}
+
+// The number of parts near `wanted` of which none is empty, where the extent is known.
+std::int64_t parts_near(const Expr& extent, std::int64_t wanted) {
+  const auto size = as_integer(extent), length = as_integer(part_length(extent, wanted));
+  return size && length ? std::max<std::int64_t>(1, (*size + *length - 1) / *length) : wanted;
 }
 
 Schedule make(std::int64_t rows, std::int64_t row_threads, std::int64_t vec, std::int64_t unroll, bool keep,
@@ -151,8 +157,10 @@ Schedule fallback(const Program& program, const Target& target) {
   const auto split_for = [&](std::int64_t blocks) {
     if (!can_split(program, space) || blocks >= 2 * processors) return std::int64_t{1};
     const std::int64_t parts = kTargetBlocks * processors / std::max<std::int64_t>(blocks, 1);
-    return divisor_near(space.reduction.reduced[0].hi,
-                        std::min(parts, std::max<std::int64_t>(reduced / kLeastPart, 1)));
+    // Few positions that reduce an unknown length are split as if it were long.
+    const bool known = as_integer(extent_product(space.reduced)).has_value();
+    const std::int64_t most = known ? std::max<std::int64_t>(reduced / kLeastPart, 1) : parts;
+    return parts_near(space.reduction.reduced[0].hi, std::min(parts, most));
   };
   if (space.rows) {
     // Few rows are walked by more threads each, where they can't be split.
@@ -236,11 +244,7 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   if (split != 1) {
     if (!can_split(program, space))
       return {fmt::format("split={}, but only a kernel of one plain reduction is split", split)};
-    const auto extent = as_integer(space.reduction.reduced[0].hi);
-    if (!extent || split < 1 || *extent % split != 0) {
-      return {fmt::format("split={} does not divide the reduced axis of {}", split,
-                          extent ? std::to_string(*extent) : "unknown length")};
-    }
+    if (split < 1) return {fmt::format("split={}, there is at least one part", split)};
     // The parts may walk memory another way than the whole does.
     const std::optional<Rewrite> parts = rewrite(program, schedule);
     return parts ? check(parts->parts.kernels[parts->main], parts->schedule, target) : Verdict{};
@@ -254,15 +258,19 @@ std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule)
   const Iteration space = analyze_iteration(program, program.facts);
   const Definition& whole = *space.reduction.members[0].definition;
   const ReduceInfo& info = *whole.value->reduce;
-  const Expr extent = info.axes[0].hi - info.axes[0].lo;
-  const Expr chunk = simplify(div(extent, parts), Assumptions());
+  const Expr extent = simplify(info.axes[0].hi - info.axes[0].lo, Assumptions());
+  const Expr chunk = part_length(extent, parts);
   const VarRef s = make_var("part"), within = make_var(info.axes[0].var->name);
   ReduceInfo part_info = info;
   part_info.axes[0] = {within, 0, chunk};
   const Substitution moved{{info.axes[0].var, simplify(info.axes[0].lo + Expr(s) * chunk + within, Assumptions())}};
   std::vector<Expr> args;
   for (const Expr& arg : whole.value->args) args.push_back(substitute(arg, moved));
-  const Expr where = whole.value->where ? substitute(whole.value->where, moved) : Expr();
+  Expr where = whole.value->where ? substitute(whole.value->where, moved) : Expr();
+  const Expr inside = less(Expr(s) * chunk + within, extent);
+  if (prove(inside, Assumptions().with(Axis{s, 0, parts}).with(part_info.axes[0])) != true) {
+    where = where ? both(inside, where) : inside;
+  }
   const DType acc = info.contract.accumulator.value_or(whole.value->args[0]->dtype);
 
   Definition partial;

@@ -214,12 +214,22 @@ class Writer {
       states.push_back(std::move(state));
     }
     pass([&](const Expr& r0) {
+      if (stage.size() == 1 && is_guard(*stage[0])) {
+        const Expr guard = substitute(stage[0]->definition->value->where, axes_of(*stage[0], r0));
+        return map(both(inside(r0), guard), update(*stage[0], states[0], r0, true));
+      }
       std::vector<Stmt> updates;
       for (std::size_t m = 0; m < stage.size(); ++m) updates.push_back(update(*stage[m], states[m], r0));
       map(inside(r0), block(std::move(updates)));
     });
     for (std::size_t m = 0; m < stage.size(); ++m) finish(*stage[m], states[m]);
     stage.clear();
+  }
+
+  // Whether the elements that a member takes are told by their place alone, which guards loads as well.
+  static bool is_guard(const Reduction::Member& member) {
+    const Expr& where = member.definition->value->where;
+    return where && !has_read(where);
   }
 
   // `body` once per step of the reduced axes.
@@ -247,11 +257,12 @@ class Writer {
     return picks && is_float(element) && is_float(acc) ? element : acc;
   }
 
-  Stmt update(const Reduction::Member& member, const std::vector<BufferRef>& state, const Expr& r0) {
+  Stmt update(const Reduction::Member& member, const std::vector<BufferRef>& state, const Expr& r0,
+              bool guarded = false) {
     const Expr& value = member.definition->value;
     const ReducerRow& reducer = row(value->reduce->reducer);
     Emitter::Scope scope(emitter_, axes_of(member, r0));
-    const Expr where = value->where ? scope.lower(value->where) : Expr();
+    const Expr where = value->where && !guarded ? scope.lower(value->where) : Expr();
     const Expr element = cast(accumulator(member), scope.lower(value->args[0]));
     const std::vector<Expr> index{Expr(k_), Expr(r_)};
     std::vector<Expr> held;

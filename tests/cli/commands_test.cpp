@@ -74,7 +74,7 @@ TEST_F(Commands, CompileSaysWhatItMade) {
 }
 
 TEST_F(Commands, CompileTakesASchedule) {
-  const std::string schedule = "pointwise threads=16 vec=1 rows=4 tile=0";
+  const std::string schedule = "pointwise threads=16 vec=1 rows=4 tile=0x0";
   const auto report = document({"compile", "add(n=64)", "--device", "cpu", "--schedule", schedule});
   EXPECT_EQ(report["schedule"], schedule);
   EXPECT_EQ(report["kernels"][0]["origin"], "given");

@@ -52,8 +52,10 @@ struct TileCase {
 const TileCase kTileCases[] = {
     {"pointwise", "kernel f(x: f32[m, n], b: f32[n]) -> (y: f32[m, n]) { y[i, j] = x[i, j] + b[j] }",
      "pointwise threads=64 vec=4 rows=2"},
+    {"pointwise_flat", "kernel f(x: f32[m, 3], b: f32[3]) -> (y: f32[m, 3]) { y[i, j] = x[i, j] + b[j] }",
+     "pointwise threads=64 vec=4 rows=2"},
     {"pointwise_staged", "kernel f(x: f32[m, n]) -> (y: f32[n, m]) { y[j, i] = x[i, j] }",
-     "pointwise threads=64 vec=1 rows=1 tile=32"},
+     "pointwise threads=64 vec=1 rows=1 tile=32x64"},
     {"reduction_rows", "kernel f(x: f32[m, 512]) -> (y: f32[m]) { y[i] = sum[j](x[i, j]) }",
      "reduction rows=1 row_threads=64 vec=4 unroll=2"},
     {"reduction_columns", "kernel f(x: f32[m, n]) -> (y: f32[n]) { y[j] = sum[i](x[i, j]) }",

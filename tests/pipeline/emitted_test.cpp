@@ -49,7 +49,7 @@ const Example kExamples[] = {
      "pointwise threads=256 vec=8 rows=2", 0, kWide, kNarrow},
     {"transpose",
      "kernel f(x: f32[4096, 4096]) -> (y: f32[4096, 4096]) { y[j, i] = x[i, j] }",
-     "pointwise threads=256 vec=1 rows=1 tile=64",
+     "pointwise threads=256 vec=1 rows=1 tile=64x64",
      0,
      {"ld.global", "st.global", "bar.sync"},
      {}},
