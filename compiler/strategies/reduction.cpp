@@ -126,8 +126,8 @@ bool can_split(const Program& program, const Iteration& space) {
   return is_reduction(definition) && !reducer.ordered && reducer.state(DType::f32).size() == 1;
 }
 
-// Elements of each of `parts` parts of an extent. Parts that do not divide it begin at multiples of a power of two, up to
-// a sixteenth of a part, so that vectors stay aligned and steps whole; the last ones are shorter, or empty.
+// Elements of each of `parts` parts of an extent. Parts that do not divide it begin at multiples of a power of two, up
+// to a sixteenth of a part, so that vectors stay aligned and steps whole; the last ones are shorter, or empty.
 Expr part_length(const Expr& extent, std::int64_t parts) {
   const auto size = as_integer(extent);
   if (size && *size % parts == 0) return *size / parts;
