@@ -14,6 +14,14 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
+// Whether a constant in it needs more than 32 bits.
+bool is_wide(const Expr& e) {
+  if (e->kind == ExprKind::constant) {
+    return e->dtype == DType::i64 && e->integer != static_cast<std::int32_t>(e->integer);
+  }
+  return std::any_of(e->args.begin(), e->args.end(), is_wide);
+}
+
 class Narrower {
  public:
   explicit Narrower(const Kernel& kernel) : reach_(kernel) {}
@@ -45,6 +53,7 @@ class Narrower {
   // An integer expression as an i32 one of the same value.
   Expr index(const Expr& e) {
     if (!e || e->dtype != DType::i64) return e ? value(e) : e;
+    if (is_wide(e)) return cast(DType::i32, value(e));
     switch (e->kind) {
       case ExprKind::constant:
         return constant(DType::i32, e->integer);
@@ -71,7 +80,7 @@ class Narrower {
       return var == e->var ? e : cast(DType::i64, Expr(var));
     }
     const bool of_indices = e->dtype == DType::i64 || e->args[0]->dtype == DType::i64;
-    if (of_indices && !uses_data(e) && reach_.fits(e, assumptions_)) {
+    if (of_indices && !uses_data(e) && !is_wide(e) && reach_.fits(e, assumptions_)) {
       if (e->dtype == DType::i64) return cast(DType::i64, index(e));
       if (e->kind == ExprKind::cast) return cast(e->dtype, index(e->args[0]));
       std::vector<Expr> args;
@@ -113,7 +122,7 @@ class Narrower {
   }
 
   Stmt rewrite_node(const Let& node) {
-    if (node.var->dtype == DType::i64 && uses_data(node.value)) data_.insert(node.var.get());
+    if (node.var->dtype == DType::i64 && (uses_data(node.value) || is_wide(node.value))) data_.insert(node.var.get());
     if (narrow(node.var) == node.var) return make_stmt(Let{node.var, value(node.value)});
     return make_stmt(Let{narrow(node.var), index(node.value)});
   }
