@@ -169,6 +169,7 @@ class Writer {
   // Whether `width` neighbours always lie at an aligned place and inside or outside together.
   bool copies_whole(const Staged& staged, std::int64_t width) const {
     if (width == 0 || !staged.operand->plain) return false;
+    if (width == 1) return true;
     const bool along_k = staged.operand->k_contiguous;
     const Expr& extent = along_k ? problem_.k : staged.extent;
     if (divisor(extent, known_) % width != 0) return false;

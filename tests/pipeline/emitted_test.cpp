@@ -146,8 +146,8 @@ const Example kExamples[] = {
      R"(kernel f(x: f32[8, 64, 32, 32], g: f32[128, 64, 3, 3]) -> (y: f32[8, 128, 32, 32]) {
        y[z, o, p, q] = sum[i, u, v]((x[z, i, p + u - 1, q + v - 1] else 0) * g[o, i, u, v]) })",
      kTiles,
-     2,
-     {"st.global.v4"},
+     4,
+     {"cp.async.ca.shared.global", "st.global.v4"},
      {}},
 };
 
