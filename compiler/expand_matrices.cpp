@@ -157,16 +157,8 @@ Stmt Expander::expand_ldmatrix(const Map& map, const Distributed& values) {
 // rows of a group of eight columns, and names one row of one matrix (PTX ISA, stmatrix).
 Stmt Expander::expand_stmatrix(const Map& map, const Distributed& values) {
   const Store* store = sole_store(map.body);
-  ensure(store != nullptr && map.axes.size() == 2 && byte_size(store->buffer->dtype) == 2,
-         "a matrix store moves a tile of two-byte elements");
   const Mode& rows = map.distribution.modes[0];
   const Mode& columns = map.distribution.modes[1];
-  const bool fits = rows.size() >= 2 && columns.size() == 3 && rows[0] == Digit{8, Place::lane, 4} &&
-                    rows[1] == Digit{2, Place::reg, 2} && columns[0] == Digit{2, Place::reg, 1} &&
-                    columns[1] == Digit{4, Place::lane, 1} && columns[2].place == Place::reg &&
-                    columns[2].stride == 4 && columns[2].extent % 2 == 0;
-  ensure(fits, "a matrix store takes the accumulator's distribution");
-
   // Registers in their own order are those of the matrices: two columns, two rows of eight, then the next eight
   // columns.
   const VarRef pair = make_var("pair"), e = make_var("e");
@@ -183,7 +175,6 @@ Stmt Expander::expand_stmatrix(const Map& map, const Distributed& values) {
   Expr row = mod(lane, 8) + mod(div(lane, 8), 2) * 8;
   std::int64_t weight = 16;
   for (std::size_t g = 2; g < rows.size(); ++g) {
-    ensure(rows[g].place == Place::warp, "further rows are in further warps");
     row = row + values.digits[0][g] * weight;
     weight *= rows[g].extent;
   }

@@ -20,12 +20,15 @@ Layout wgmma_a(int element_bytes);               // [64 rows, 32 / element_bytes
 Layout wgmma_accumulator(std::int64_t columns);  // [64 rows, columns], f32, s32, or f16 in packed pairs
 
 // The columns n, at most 256, of the widest wgmma instructions whose accumulators make up `accumulator` along its own
-// digits: copies of
-// wgmma_accumulator(n) in further warpgroups and registers. Nothing where there are none. `integer`: of s32
-// accumulators, whose n above 32 are multiples of 16.
+// digits: copies of wgmma_accumulator(n) in further warpgroups and registers. Nothing where there are none. `integer`:
+// of s32 accumulators, whose n above 32 are multiples of 16.
 std::optional<std::int64_t> wgmma_columns(const Layout& accumulator, bool integer = false);
 
 // Whether the fragment is made of copies of `atom` (of the four above) in further warps, warpgroups and registers.
 bool is_made_of(const Layout& fragment, const Layout& atom);
+
+// Whether stmatrix stores what is distributed so: accumulators of two-byte elements, an even number of them side by
+// side in registers, further rows in further warps.
+bool is_stored_as_matrices(const Layout& distribution);
 
 }  // namespace quern::ir

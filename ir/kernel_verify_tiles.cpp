@@ -184,6 +184,10 @@ void KernelVerifier::check_copy(const Map& node) {
             "ldmatrix fills fragments made of 8 x 8 matrices of 16-byte rows");
     require(source->args.size() >= 2 && !source->fill, "ldmatrix reads a tile without fill");
   }
+  if (node.via == Via::stmatrix) {
+    require(byte_size(shared.dtype) == 2 && is_stored_as_matrices(node.distribution),
+            "stmatrix stores two-byte elements distributed as accumulators, an even number of them side by side");
+  }
   require(store->atomic == (way.adds ? std::optional(Reducer::sum) : std::nullopt), "a map via {} {}", name(node.via),
           way.adds ? "adds" : "overwrites");
 }

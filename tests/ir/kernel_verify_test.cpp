@@ -115,6 +115,9 @@ TEST(KernelVerify, Copies) {
           {"fragment g: f16[8, 32] layout [8:warp*1, 32:lane*1]\n"
            "map (i in 8, p in 32) over [8:warp*1, 32:lane*1] via ldmatrix { g[i, p] = hs[0, i, p] }",
            "fragments made of 8 x 8 matrices"},
+          {"fragment g: f16[8, 32] layout [8:warp*1, 32:lane*1]\n"
+           "map (i in 8, p in 32) over [8:warp*1, 32:lane*1] via stmatrix { hs[0, i, p] = g[i, p] }",
+           "distributed as accumulators"},
       });
 }
 
