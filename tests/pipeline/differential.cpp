@@ -101,6 +101,11 @@ void* place(const runtime::Buffer& buffer, const ir::OwnedTensor& tensor) {
   return buffer.data() == nullptr ? nullptr : static_cast<std::byte*>(buffer.data()) + offset;
 }
 
+std::uint64_t setting(const char* name, std::uint64_t fallback) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : fallback;
+}
+
 // What the jobs report, in their order, up to the first few: most of their time is a compiler's, which scales.
 std::vector<std::string> in_parallel(std::size_t jobs, const std::function<std::string(std::size_t)>& job) {
   constexpr int kEnough = 3;
@@ -108,7 +113,8 @@ std::vector<std::string> in_parallel(std::size_t jobs, const std::function<std::
   std::atomic<std::size_t> next = 0;
   std::atomic<int> found = 0;
   std::vector<std::jthread> workers;
-  for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t) {
+  const std::uint64_t threads = setting("QUERN_TEST_THREADS", std::max(1u, std::thread::hardware_concurrency()));
+  for (std::uint64_t t = 0; t < threads; ++t) {
     workers.emplace_back([&] {
       for (std::size_t i = next++; i < jobs && found < kEnough; i = next++) {
         reports[i] = job(i);
@@ -119,11 +125,6 @@ std::vector<std::string> in_parallel(std::size_t jobs, const std::function<std::
   workers.clear();
   std::erase_if(reports, [](const std::string& report) { return report.empty(); });
   return reports;
-}
-
-std::uint64_t setting(const char* name, std::uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 10) : fallback;
 }
 
 const ShapeCase kShapeCases[] = {
