@@ -118,8 +118,12 @@ Stmt Expander::expand(const Map& map) {
       if (const Expr first = both(lanes, warps)) where = simplify(both(where, first), assumptions_);
     }
     if (where && !is_integer(where, 1)) {
+      // The condition is known in the body alone, not in the loops around it.
+      const Assumptions outer = assumptions_;
       assumptions_ = assumptions_.with(where);
-      return loop_over(values.registers, make_stmt(If{where, expand(map.body)}), true);
+      Stmt guarded = make_stmt(If{where, expand(map.body)});
+      assumptions_ = outer;
+      return loop_over(values.registers, std::move(guarded), true);
     }
     return loop_over(values.registers, expand(map.body), true);
   });
