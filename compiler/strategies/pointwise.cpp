@@ -352,7 +352,8 @@ Kernel emit_direct(Start start, std::int64_t wanted, std::int64_t wanted_rows) {
   const std::vector<Expr> rows_at = unravel(row, shape.outer);
   for (std::size_t d = 0; d < shape.outer.size(); ++d) values[shape.outer[d].var] = rows_at[d];
   Expr where = less(Expr(i0) + i, shape.inner.hi);
-  if (!flat) where = both(less(row, outer_extent), where);
+  // Threads beyond the inner axis have no rows to go to where there is one alone.
+  where = both(flat ? less(Expr(o), Expr(1)) : less(row, outer_extent), where);
   Emitter::Scope scope(emitter, {});
   store_outputs(program, scope, substituted(shape.place, values));
   kernel.body = block({make_stmt(Let{o0, simplify(at[0] * tile_outer, known)}),
