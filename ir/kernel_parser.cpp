@@ -112,11 +112,11 @@ class KernelParser : KernelReader {
   void launch() {
     tokens_.expect("grid");
     list([&] {
-      const Axis range = axis(scope_);
-      if (!is_integer(range.lo, 0)) tokens_.fail_expected("a number of blocks");
-      scope_.add(range.var->name, range.var);
-      kernel_.block.push_back(range.var);
-      kernel_.grid.push_back(range.hi);
+      const VarRef block = new_variable(scope_, "a block's variable");
+      tokens_.expect("in");
+      kernel_.grid.push_back(expr(scope_));  // i64, as all that the host computes
+      scope_.add(block->name, block);
+      kernel_.block.push_back(block);
     });
     tokens_.expect("warps");
     kernel_.warps = small("a number of warps", 1);

@@ -82,6 +82,11 @@ class KernelPrinter {
     return fmt::format("{} in {}", variable(var), bounds);
   }
 
+  // Of blocks: what the host computes is i64, whatever the kernel holds it in.
+  std::string range(const VarRef& block, const Expr& extent) {
+    return fmt::format("{} in {}", variable(block), text(extent, DType::i64));
+  }
+
   std::string ranges(std::span<const Axis> axes) {
     std::string result;
     for (const Axis& axis : axes) {
@@ -117,7 +122,7 @@ class KernelPrinter {
     line("({}{})", params, symbols);
     std::string launch;
     for (std::size_t d = 0; d < kernel.grid.size(); ++d) {
-      launch += fmt::format("{}{}", d ? ", " : "", range(kernel.block[d], 0, kernel.grid[d]));
+      launch += fmt::format("{}{}", d ? ", " : "", range(kernel.block[d], kernel.grid[d]));
     }
     launch = fmt::format("grid ({}) warps {} lanes {}", launch, kernel.warps, kernel.lanes);
     if (!kernel.cluster.empty()) launch += fmt::format(" cluster ({})", fmt::join(kernel.cluster, ", "));
