@@ -61,6 +61,10 @@ enum class IntrinsicId : std::uint8_t {
 };
 inline constexpr int kIntrinsicCount = static_cast<int>(IntrinsicId::grid_dependency_launch) + 1;
 
+class Execution;
+// Whether the lanes go on; false: they wait.
+using Meaning = bool (*)(Execution& execution);
+
 enum class ExecutionScope : std::uint8_t { thread, warp, warpgroup, block, cluster };
 enum class Completion : std::uint8_t { at_once, cp_async_group, bulk_group, wgmma_group, mbarrier };
 enum class Proxy : std::uint8_t { none, generic, async };
@@ -81,6 +85,7 @@ struct IntrinsicRow {
   int min_arch;           // 80, 90, ...; arch-specific ('a') where `arch_specific`
   bool arch_specific;
   std::string_view prelude;  // the device function that spells it in CUDA; empty: printed from its operands
+  Meaning meaning;           // what it does, executable (ir/meaning.h)
 };
 
 const IntrinsicRow& row(IntrinsicId id);

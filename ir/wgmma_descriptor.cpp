@@ -54,18 +54,18 @@ struct Tile {
 
 // The two shapes of a canonical layout, as the offset of element (row, k) within an instruction.
 // Along k: rows of one chunk row, `width` bytes apart, in groups of 8; chunks of k `leading` apart where not swizzled.
-std::int64_t offset_along_k(const WgmmaDescriptor& d, std::int64_t width, const Tile& tile, std::int64_t row,
+std::int64_t offset_along_k(const WgmmaDescriptor& d, std::int64_t width, int element_bytes, std::int64_t row,
                             std::int64_t k) {
-  const std::int64_t byte = k * tile.bytes;
+  const std::int64_t byte = k * element_bytes;
   const std::int64_t within = d.swizzle == 0 ? byte / kChunkBytes * d.leading + byte % kChunkBytes : byte;
   return row % 8 * width + row / 8 * d.stride + within;
 }
 
 // Along rows: k lines `width` bytes apart in groups of 8, blocks of rows one width wide. Swizzled, the groups are
 // `stride` apart and the blocks `leading`; without, the other way round.
-std::int64_t offset_along_rows(const WgmmaDescriptor& d, std::int64_t width, const Tile& tile, std::int64_t row,
+std::int64_t offset_along_rows(const WgmmaDescriptor& d, std::int64_t width, int element_bytes, std::int64_t row,
                                std::int64_t k) {
-  const std::int64_t byte = row * tile.bytes;
+  const std::int64_t byte = row * element_bytes;
   const std::int64_t group = d.swizzle == 0 ? d.leading : d.stride;
   const std::int64_t block = d.swizzle == 0 ? d.stride : d.leading;
   return byte % width + byte / width * block + k % 8 * width + k / 8 * group;
@@ -103,7 +103,7 @@ bool matches(WgmmaDescriptor& d, std::int64_t width, const Tile& tile, Addresses
       if (!aligned(d, width, address(row0, 0), address(0, k0))) return false;
       for (std::int64_t row = 0; row < tile.instruction_rows; ++row) {
         for (std::int64_t k = 0; k < tile.instruction_k; ++k) {
-          if (address(row0 + row, k0 + k) - start != canonical(d, width, tile, row, k)) return false;
+          if (address(row0 + row, k0 + k) - start != canonical(d, width, tile.bytes, row, k)) return false;
         }
       }
     }
@@ -159,6 +159,33 @@ std::variant<WgmmaDescriptor, std::string> describe_wgmma_operand(const Layout& 
   for (std::int64_t row = 0; row < rows; row += instruction_rows) descriptor.row_starts.push_back(address(row, 0));
   for (std::int64_t k = 0; k < columns_k; k += tile.instruction_k) descriptor.k_starts.push_back(address(0, k));
   return descriptor;
+}
+
+std::int64_t swizzled(std::int64_t address, int swizzle_bytes) {
+  const std::int64_t chunks = swizzle_bytes / kChunkBytes;  // of 16 bytes in a row: as many bits as 4.. take
+  return chunks <= 1 ? address : address ^ ((address >> 3) & ((chunks - 1) * kChunkBytes));
+}
+
+WgmmaOperand::WgmmaOperand(std::uint64_t bits, bool transposed, int element_bytes) : element_bytes_(element_bytes) {
+  constexpr int kSwizzles[] = {0, 128, 64, 32};
+  const auto field = [&](int first) { return static_cast<std::int64_t>(bits >> first & 0x3fff) * kChunkBytes; };
+  start_ = field(0);
+  descriptor_.leading = field(16);
+  descriptor_.stride = field(32);
+  descriptor_.swizzle = kSwizzles[bits >> 62];
+  descriptor_.transposed = transposed;
+}
+
+std::int64_t WgmmaOperand::address(std::int64_t row, std::int64_t k) const {
+  const std::int64_t width = descriptor_.swizzle == 0 ? kChunkBytes : descriptor_.swizzle;
+  const auto canonical = descriptor_.transposed ? offset_along_rows : offset_along_k;
+  return swizzled(start_ + canonical(descriptor_, width, element_bytes_, row, k), descriptor_.swizzle);
+}
+
+std::uint64_t WgmmaOperand::bits(std::int64_t address, std::int64_t leading, std::int64_t stride, int swizzle) {
+  const auto field = [](std::int64_t bytes) { return static_cast<std::uint64_t>(bytes / kChunkBytes) & 0x3fff; };
+  const std::uint64_t mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : swizzle == 32 ? 3 : 0;
+  return mode << 62 | field(stride) << 32 | field(leading) << 16 | field(address);
 }
 
 Layout tma_layout(std::int64_t rows, std::int64_t columns, int element_bytes, int swizzle_bytes) {

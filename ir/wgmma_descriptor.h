@@ -30,6 +30,26 @@ std::variant<WgmmaDescriptor, std::string> describe_wgmma_operand(const Layout& 
                                                                   int k_mode, std::int64_t rows, std::int64_t columns_k,
                                                                   std::int64_t instruction_rows);
 
+// The byte address that the hardware's swizzle of `swizzle_bytes` (0, 32, 64 or 128) makes of one.
+std::int64_t swizzled(std::int64_t address, int swizzle_bytes);
+
+// One operand of one instruction as the 64 bits of its matrix descriptor say: address / 16 in bits 0-13, leading / 16
+// in 16-29, stride / 16 in 32-45, the swizzle in 62-63 (0 none, 1 128 bytes, 2 64, 3 32).
+class WgmmaOperand {
+ public:
+  WgmmaOperand(std::uint64_t bits, bool transposed, int element_bytes);
+
+  // Where in the block's shared memory element (row, k) lies; rows are columns of B.
+  std::int64_t address(std::int64_t row, std::int64_t k) const;
+
+  static std::uint64_t bits(std::int64_t address, std::int64_t leading, std::int64_t stride, int swizzle);
+
+ private:
+  std::int64_t start_;
+  WgmmaDescriptor descriptor_;
+  int element_bytes_;
+};
+
 // The layout [rows, columns] of a tile that TMA boxes with a swizzle of `swizzle_bytes` (0, 32, 64 or 128) fill: blocks
 // of columns one swizzle width wide, each with all its rows, one after the other. Without a swizzle a block is 16 bytes
 // wide, so that a descriptor can express it. columns * element_bytes is at most one block wide or a multiple of it.
