@@ -1,13 +1,10 @@
 #include "runtime/cpu_device.h"
 
-#include <unistd.h>
-
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
 
 #include "base/error.h"
+#include "runtime/host_device.h"
 #include "runtime/host_memory.h"
 #if QUERN_WITH_CPU
 #include "runtime/cpu/load.h"
@@ -25,21 +22,15 @@ std::string processor_name() {
   return "CPU";
 }
 
-std::int64_t physical_memory() {
-  return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
-}
-
-class CpuDevice final : public Device {
+class CpuDevice final : public HostDevice {
  public:
   CpuDevice()
-      : info_{.id = "cpu",
-              .name = processor_name(),
-              .uuid = "",
-              .index = 0,
-              .memory_bytes = physical_memory(),
-              .target = host_cpu_target()} {}
-
-  const DeviceInfo& info() const override { return info_; }
+      : HostDevice({.id = "cpu",
+                    .name = processor_name(),
+                    .uuid = "",
+                    .index = 0,
+                    .memory_bytes = physical_memory(),
+                    .target = host_cpu_target()}) {}
 
   std::unique_ptr<LoadedProgram> load([[maybe_unused]] const Plan& plan,
                                       [[maybe_unused]] const Binary& binary) override {
@@ -50,31 +41,6 @@ class CpuDevice final : public Device {
          plan.name, binary.target);
 #endif
   }
-
-  void* allocate(std::size_t bytes) override {
-    constexpr std::size_t kAlignment = 256;
-    if (bytes == 0) return nullptr;
-    require_host_memory(bytes, "a buffer");
-    void* memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-    if (memory == nullptr) fail("out of memory on cpu: {} bytes wanted, the machine has {}", bytes, info_.memory_bytes);
-    return memory;
-  }
-
-  void release(void* memory) noexcept override { std::free(memory); }
-
-  void upload(void* to, const void* from, std::size_t bytes, void*) override {
-    if (bytes > 0) std::memcpy(to, from, bytes);
-  }
-  void download(void* to, const void* from, std::size_t bytes, void* stream) override {
-    upload(to, from, bytes, stream);
-  }
-  void fill(void* memory, std::uint8_t value, std::size_t bytes, void*) override {
-    if (bytes > 0) std::memset(memory, value, bytes);
-  }
-
-  void* create_stream() override { return nullptr; }
-  void destroy_stream(void*) noexcept override {}
-  void synchronize(void*) override {}
 
   std::vector<double> measure(const std::function<void(void* stream)>& work, int warmup, int samples,
                               void* stream) override {
@@ -87,9 +53,6 @@ class CpuDevice final : public Device {
     }
     return seconds;
   }
-
- private:
-  DeviceInfo info_;
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "runtime/host_memory.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -33,6 +35,10 @@ std::int64_t group_limit() {
 }
 
 }  // namespace
+
+std::int64_t physical_memory() {
+  return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
+}
 
 std::int64_t available_host_memory() { return std::min(system_memory(), group_limit()); }
 

@@ -11,6 +11,9 @@
 
 namespace quern::runtime {
 
+// Bytes of memory that the machine has.
+std::int64_t physical_memory();
+
 // Bytes that this process can still use: the system's estimate, at most the limit of its control group.
 std::int64_t available_host_memory();
 
