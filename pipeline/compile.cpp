@@ -1,5 +1,6 @@
 #include "pipeline/compile.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "pipeline/externs.h"
 #include "pipeline/plan_of.h"
 #include "pipeline/variants.h"
+#include "runtime/simulator/binary.h"
 #if QUERN_WITH_CPU
 #include "codegen/llvm/llvm.h"
 #endif
@@ -78,6 +80,17 @@ void compile_cpu([[maybe_unused]] Artifact& artifact, [[maybe_unused]] const Tar
 #endif
 }
 
+// The simulator runs thread form itself; its reports name lines of the CUDA text.
+void store_for_simulator(Artifact& artifact, const codegen::CudaModule& module, int lines_above) {
+  std::vector<runtime::simulator::StoredKernel> kernels;
+  for (std::size_t k = 0; k < artifact.kernels.size(); ++k) {
+    std::vector<int> lines = module.lines[k];
+    for (int& line : lines) line += line > 0 ? lines_above : 0;
+    kernels.push_back({artifact.kernels[k].thread, std::move(lines)});
+  }
+  artifact.binary.bytes = runtime::simulator::to_bytes(kernels);
+}
+
 // One kernel of one variant, pass by pass; each leaves a program that obeys the rules of its form.
 LoweredKernel lower(const ScheduledKernel& kernel, std::size_t k, const VariantFacts& variant, int number,
                     const Target& target) {
@@ -135,15 +148,18 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
   artifact.binary.target = to_text(target);
 
   codegen::CudaModule module;
+  const std::string externs = extern_source(scheduled);
   if (target.is_gpu()) {
     module = codegen::print_module(threads_of(artifact), target);
-    module.source = extern_source(scheduled) + module.source;
+    module.source = externs + module.source;
     artifact.source = module.source;
   }
   artifact.times.own = seconds_since(start);
   if (!options.binary) return artifact;
   const Clock::time_point backend = Clock::now();
-  if (target.is_gpu()) {
+  if (target.kind == TargetKind::sim) {
+    store_for_simulator(artifact, module, static_cast<int>(std::ranges::count(externs, '\n')));
+  } else if (target.is_gpu()) {
     compile_cuda(artifact, scheduled, module, target, options);
   } else {
     compile_cpu(artifact, target);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "runtime/cpu_device.h"
+#include "runtime/simulator/device.h"
 #if QUERN_WITH_CUDA
 #include "runtime/cuda/device.h"
 #endif
@@ -48,7 +49,8 @@ Device& open_device(std::string_view id) {
     const auto [end, error] = std::from_chars(id.data() + 5, id.data() + id.size(), index);
     if (error == std::errc() && end == id.data() + id.size() && index >= 0) return open_cuda(id, index);
   }
-  fail("unknown device '{}'; a device is 'cpu', 'cuda' or 'cuda:INDEX'", id);
+  if (id.starts_with("sim:")) return simulator::open_device(id);
+  fail("unknown device '{}'; a device is 'cpu', 'cuda', 'cuda:INDEX' or a simulated 'sim:ARCHITECTURE'", id);
 }
 
 }  // namespace quern::runtime

@@ -17,9 +17,13 @@
 
 namespace quern::runtime {
 
+namespace simulator {
+struct Report;
+}  // namespace simulator
+
 // One device to run on.
 struct DeviceInfo {
-  std::string id;    // "cuda:0", "cpu": as written on the command line
+  std::string id;    // "cuda:0", "cpu", "sim:sm_90a": as written on the command line
   std::string name;  // the vendor's, such as "NVIDIA H200"
   std::string uuid;  // "GPU-...", as nvidia-smi shows it; empty for the CPU
   int index = 0;     // among the devices of its kind
@@ -36,7 +40,8 @@ struct DeviceList {
 // Looks once per call; never throws for a missing GPU or driver. Thread-safe.
 DeviceList list_devices();
 
-// Compiled code for one target: a cubin (cuda) or a relocatable ELF object (cpu), holding all kernels of one plan.
+// Compiled code for one target: a cubin (cuda), a relocatable ELF object (cpu) or kernel programs as text (sim),
+// holding all kernels of one plan.
 struct Binary {
   std::string target;  // Target's text
   std::vector<std::byte> bytes;
@@ -65,6 +70,9 @@ class LoadedProgram {
   // and when no variant serves the call.
   virtual void launch(std::span<void* const> arguments, std::span<const std::int64_t> symbols, void* stream,
                       void* workspace) = 0;
+
+  // On the simulator what the last launch that ended found and counted; null elsewhere.
+  virtual std::shared_ptr<const simulator::Report> simulation() const { return nullptr; }
 };
 
 // One open device. Thread-safe.
@@ -97,7 +105,8 @@ class Device {
                                       void* stream) = 0;
 };
 
-// The device written as `id`: "cuda:1", "cuda" (the first GPU) or "cpu". One object per device, shared and kept for
+// The device written as `id`: "cuda:1", "cuda" (the first GPU), "cpu", or "sim:sm_90a", the simulator of an
+// architecture. One object per device, shared and kept for
 // the life of the process. Throws Error saying what is missing. Thread-safe.
 Device& open_device(std::string_view id);
 

@@ -14,6 +14,9 @@ struct CudaModule {
   std::string source;                // the prelude's functions in use, then the kernels
   std::vector<std::string> entries;  // their names in `source`, extern "C"
   std::vector<std::string> options;  // further NVRTC options that the kernels' meaning needs
+  // Of each kernel the line of `source` (from 1) at which each statement begins; 0 where it prints nothing. In the
+  // order of ir::visit.
+  std::vector<std::vector<int>> lines;
 };
 
 // As print_cuda for each of `kernels`, whose names differ. Pure; thread-safe.

@@ -160,18 +160,19 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Targets, BadInput,
-    ::testing::Values(Case{"UnknownTarget",
-                           {"compile", "add(n=8)", "--target", "cuda:sm_12"},
-                           {"unknown target 'cuda:sm_12'; known targets: cpu (this machine), cuda:sm_80, "}},
-                      Case{"UnknownDevice",
-                           {"run", "add(n=8)", "--device", "tpu"},
-                           {"unknown device 'tpu'; a device is 'cpu', 'cuda' or 'cuda:INDEX'"}},
-                      Case{"UnknownPeer",
-                           {"bench", "add(n=8)", "--against", "mkl"},
-                           {"unknown peer 'mkl'; there are: cublas, cudnn, onednn, openblas, memcpy"}},
-                      Case{"PeerThatCannot",
-                           {"bench", "add(n=7)", "--device", "cpu", "--against", "cublas"},
-                           {"no peer can be compared in add(n=7) on cpu:\n  cublas: matmul and bmm on a GPU"}}),
+    ::testing::Values(
+        Case{"UnknownTarget",
+             {"compile", "add(n=8)", "--target", "cuda:sm_12"},
+             {"unknown target 'cuda:sm_12'; known targets: cpu (this machine), cuda:sm_80, "}},
+        Case{"UnknownDevice",
+             {"run", "add(n=8)", "--device", "tpu"},
+             {"unknown device 'tpu'; a device is 'cpu', 'cuda', 'cuda:INDEX' or a simulated 'sim:ARCHITECTURE'"}},
+        Case{"UnknownPeer",
+             {"bench", "add(n=8)", "--against", "mkl"},
+             {"unknown peer 'mkl'; there are: cublas, cudnn, onednn, openblas, memcpy"}},
+        Case{"PeerThatCannot",
+             {"bench", "add(n=7)", "--device", "cpu", "--against", "cublas"},
+             {"no peer can be compared in add(n=7) on cpu:\n  cublas: matmul and bmm on a GPU"}}),
     name_of);
 
 INSTANTIATE_TEST_SUITE_P(

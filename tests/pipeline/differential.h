@@ -17,10 +17,10 @@ namespace quern::pipeline {
 // A choice of schedules out of each strategy's legal candidates, the same for the same seed.
 ChooseSchedule choose_random(const Target& target, std::uint64_t seed);
 
-// Runs a compiled program on inputs made from `seed` over outputs whose bytes are `before`, and compares every output
+// Runs a compiled program on inputs made from `seed` over poisoned outputs, and compares every output
 // element with the reference (of large outputs corners and some others). Empty: right; else the first that is wrong.
 std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
-                     runtime::Device& device, std::uint64_t seed, std::byte before = std::byte{0xff});
+                     runtime::Device& device, std::uint64_t seed);
 
 // Compiles the program for `device` by `choose`, runs it on inputs made from `seed` over poisoned outputs, and compares
 // every output element with the reference. Empty: right; else what is wrong and what to paste to see it again.

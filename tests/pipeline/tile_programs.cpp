@@ -13,14 +13,13 @@
 #include "ir/kernel_verify.h"
 #include "ir/parser.h"
 #include "pipeline/plan_of.h"
+#include "runtime/simulator/binary.h"
 #if QUERN_WITH_CUDA
 #include "runtime/cuda/nvrtc.h"
 #endif
 
 namespace quern::pipeline {
 namespace {
-
-constexpr std::byte kPoison{0xff}, kZero{0};
 
 const TileProgram kTilePrograms[] = {
     {"persistent_gemm",
@@ -29,7 +28,7 @@ const TileProgram kTilePrograms[] = {
        g[i, j] = gelu(s[i, j] + bias[j])
        y[i, j] = bf16(g[i, j])
        rows[i] = sum[j](g[i, j]) })",
-     kZero,
+     true,
      {"cuda:sm_90a"},
      {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16", "cp.async.bulk.tensor.2d.shared::cluster.global.tile",
       "cp.async.bulk.tensor.2d.global.shared::cta.tile", "stmatrix.sync.aligned.m8n8.x4", "setmaxnreg.inc",
@@ -38,35 +37,35 @@ const TileProgram kTilePrograms[] = {
     {"mma_sync_matmul",
      R"(kernel mma_sync_matmul(x: f16[m, k], w: f16[n, k]) -> (y: f32[m, n]) {
        y[i, j] = sum[p](f32(x[i, p]) * f32(w[j, p])) })",
-     kPoison,
+     false,
      {"cuda:sm_80", "cuda:sm_90a"},
      {"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "ldmatrix.sync.aligned.m8n8.x4.shared.b16"},
      {{128, 64, 32}, {256, 192, 96}}},
     {"mma_sync_transposed",
      R"(kernel mma_sync_transposed(x: bf16[k, m], w: bf16[k, n]) -> (y: f32[m, n]) {
        y[i, j] = sum[p](f32(x[p, i]) * f32(w[p, j])) })",
-     kPoison,
+     false,
      {"cuda:sm_80", "cuda:sm_90a"},
      {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16"},
      {{64, 64, 32}, {192, 128, 96}}},
     {"mma_sync_tf32",
      R"(kernel mma_sync_tf32(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n]) {
        y[i, j] = sum[p]{grade=tf32}(x[i, p] * w[p, j]) })",
-     kPoison,
+     false,
      {"cuda:sm_80", "cuda:sm_90a"},
      {"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32", "ldmatrix.sync.aligned.m8n8.x4.shared.b16"},
      {{32, 32, 32}, {96, 64, 160}}},
     {"wgmma_registers",
      R"(kernel wgmma_registers(x: bf16[m, k], w: bf16[n, k]) -> (y: f32[m, n]) {
        y[i, j] = sum[p](f32(relu(x[i, p])) * f32(w[j, p])) })",
-     kPoison,
+     false,
      {"cuda:sm_90a"},
      {"wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16", "fence.proxy.async.shared::cta"},
      {{64, 64, 64}, {128, 192, 320}}},
     {"cluster_gemm",
      R"(kernel cluster_gemm(x: bf16[m, k], w: bf16[n, k]) -> (y: f32[m, n]) {
        y[i, j] = sum[p](f32(x[i, p]) * f32(w[j, p])) })",
-     kPoison,
+     false,
      {"cuda:sm_90a"},
      {"mbarrier::complete_tx::bytes.multicast::cluster", "mbarrier.arrive.release.cluster.shared::cluster.b64",
       "mbarrier.try_wait.parity.acquire.cluster", "mapa.shared::cluster.u32"},
@@ -75,12 +74,25 @@ const TileProgram kTilePrograms[] = {
      R"(kernel convolution(x: bf16[n, h, w, c], f: bf16[o, 3, 4, c]) -> (y: f32[n * h * w, o]) {
        y[p, j] = sum[u in 3, v in 4, q](
          f32(x[p // (h * w), p // w % h + u - 1, p % w + v - 2, q] else 0.0) * f32(f[j, u, v, q])) })",
-     kZero,
+     true,
      {"cuda:sm_90a"},
      {"cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier", "multicast::cluster",
       "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add"},
      {{1, 16, 16, 64, 64}, {4, 8, 24, 64, 128}}},
 };
+
+// The kernel adds to its outputs.
+void zero_outputs(Plan& plan) {
+  std::vector<Step>& steps = plan.variants[0].steps;
+  for (std::size_t i = 0; i < plan.arguments.size(); ++i) {
+    const PlanArgument& argument = plan.arguments[i];
+    if (!argument.is_output) continue;
+    PlanExpr bytes = byte_size(argument.dtype);
+    for (const PlanExpr& extent : argument.shape) bytes = bytes * extent;
+    Memset zero{.destination = {.index = static_cast<int>(i)}, .bytes = bytes};
+    steps.insert(steps.begin(), {.action = zero});
+  }
+}
 
 std::string text_of(const TileProgram& program) {
   std::ifstream file(QUERN_SOURCE_DIR "/tests/ir/data/" + std::string(program.name) + ".tile");
@@ -119,10 +131,16 @@ Artifact artifact_of(const TileProgram& tile_program, const Target& target) {
   ir::Program own = program;
   own.symbols = thread.symbols;
   artifact.plan.variants.push_back(plan_variant(own, {}, {}, kernels, std::vector<ir::Program>{own}));
+  if (tile_program.adds) zero_outputs(artifact.plan);
   validate(artifact.plan);
   artifact.binary.target = to_text(target);
   const codegen::CudaModule module = codegen::print_module(kernels, target);
   artifact.source = module.source;
+  if (target.kind == TargetKind::sim) {
+    const std::vector<runtime::simulator::StoredKernel> stored{{thread, module.lines[0]}};
+    artifact.binary.bytes = runtime::simulator::to_bytes(stored);
+    return artifact;
+  }
 #if QUERN_WITH_CUDA
   runtime::cuda::CompiledCuda compiled =
       runtime::cuda::Nvrtc::get().compile(module.source, std::string(tile_program.name) + ".cu", target.arch);

@@ -17,7 +17,7 @@ namespace quern::pipeline {
 struct TileProgram {
   const char* name;                              // of the kernel and its file
   const char* program;                           // the tensor program that it computes
-  std::byte before;                              // of the outputs: 0 where the kernel adds to them
+  bool adds;                                     // to its outputs, which the plan fills with zeros first
   std::vector<const char*> targets;              // that have what it uses
   std::vector<const char*> ptx;                  // what each target's PTX holds
   std::vector<std::vector<std::int64_t>> sizes;  // of the kernel's symbols, to run it at

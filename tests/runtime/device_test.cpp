@@ -35,7 +35,8 @@ TEST(Device, ListsTheGpusOrSaysWhyThereAreNone) {
 }
 
 TEST(Device, UnknownIdsAreRefusedWithTheReason) {
-  EXPECT_EQ(refusal("tpu"), "unknown device 'tpu'; a device is 'cpu', 'cuda' or 'cuda:INDEX'");
+  EXPECT_EQ(refusal("tpu"),
+            "unknown device 'tpu'; a device is 'cpu', 'cuda', 'cuda:INDEX' or a simulated 'sim:ARCHITECTURE'");
   EXPECT_NE(refusal("cuda:x"), "");
   EXPECT_NE(refusal("cuda:-1"), "");
   EXPECT_NE(refusal("cuda:4096"), "");

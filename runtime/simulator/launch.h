@@ -1,0 +1,61 @@
+#pragma once
+// One launch of one kernel: its code, its memory, what it finds and counts. Inside runtime/simulator/.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/target.h"
+#include "ir/meaning.h"
+#include "runtime/simulator/code.h"
+#include "runtime/simulator/report.h"
+#include "runtime/simulator/shadow.h"
+
+namespace quern::runtime::simulator {
+
+// A piece of memory whose bounds are known: an argument, a slot of the workspace, a shared buffer of a block.
+struct Window {
+  std::string name;
+  std::byte* data = nullptr;
+  std::int64_t bytes = 0;
+  std::int64_t origin = 0;  // bytes from `data` to the first element, where strides are negative
+  int granule = 1;          // bytes of an element
+  bool is_shared = false;
+  bool is_alive = true;     // false: the block that owns it has ended
+  Shadow shadow;
+};
+
+struct Settings {
+  bool checks = true;      // false: values alone, as fast as can be
+  std::uint64_t seed = 1;  // of when asynchronous work completes and which warp goes on
+};
+
+struct Launch {
+  Launch(Code what, const Target& on, const Settings& how) : code(std::move(what)), target(on), settings(how) {
+    counts.resize(code.statements.size());
+  }
+
+  Code code;
+  const Target& target;
+  Settings settings;
+  std::vector<Window*> globals;          // of the kernel's parameters
+  std::vector<ir::BoundTensorMap> maps;  // base.owner: the parameter
+  std::vector<Counts> counts;            // of each statement
+  std::vector<Finding> findings;
+  // What was found already: kind, statement, other statement, buffer -> place in `findings`.
+  std::map<std::tuple<FindingKind, std::uint32_t, std::uint32_t, std::string>, std::size_t> known;
+
+  static constexpr std::size_t kMostFindings = 100;
+  static constexpr std::size_t kMostThreads = 8;
+  bool is_full() const { return findings.size() >= kMostFindings; }
+};
+
+// Runs all blocks. Findings and counts are left in `launch`.
+void run(Launch& launch);
+
+}  // namespace quern::runtime::simulator
