@@ -22,6 +22,12 @@ bool is_wide(const Expr& e) {
   return std::any_of(e->args.begin(), e->args.end(), is_wide);
 }
 
+// Whether the low 32 bits of the operands tell those of the result.
+bool is_ring(Op op) {
+  return op == Op::add || op == Op::sub || op == Op::mul || op == Op::neg || op == Op::bit_and || op == Op::bit_or ||
+         op == Op::bit_xor || op == Op::bit_not;
+}
+
 class Narrower {
  public:
   explicit Narrower(const Kernel& kernel) : reach_(kernel) {}
@@ -60,6 +66,8 @@ class Narrower {
       case ExprKind::variable:
         return cast(DType::i32, Expr(narrow(e->var)));
       case ExprKind::call: {
+        // The low digits of data tell those of a sum, but not its sign or its quotient.
+        if (uses_data(e) && !is_ring(e->op)) return cast(DType::i32, value(e));
         std::vector<Expr> args;
         for (const Expr& arg : e->args) args.push_back(index(arg));
         return call(e->op, std::move(args));

@@ -36,6 +36,11 @@ TEST(NarrowIndices, AnElementThatIsAPlaceIsNarrowedWhereItIsUsed) {
             "  {\n    let element = x[lane]\n    z[i32(element)] = 0.0\n    y[lane] = element\n  }\n}\n");
 }
 
+TEST(NarrowIndices, WhatIsNoSumOfElementsIsComputedOfAllTheirDigits) {
+  EXPECT_EQ(narrowed("  z[sign(x[lane]) + 2 * x[lane]] = 0.0\n"),
+            "  z[i32(sign(x[lane])) + 2 * i32(x[lane])] = 0.0\n}\n");
+}
+
 TEST(NarrowIndices, AConstantOfManyDigitsKeepsThem) {
   EXPECT_EQ(narrowed("  let least = -9223372036854775807\n  y[lane] = max(x[lane], least + lane)\n"),
             "  {\n    let least = -9223372036854775807\n    y[lane] = max(x[lane], least + i64(lane))\n  }\n}\n");
