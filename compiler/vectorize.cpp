@@ -84,9 +84,9 @@ class Vectorizer {
       return load(e->args[1], e->args[0], e->args[2]);
     }
     std::vector<Expr> args;
-    const bool guarded = is_call(e, Op::select);
+    const bool guarded = is_call(e, Op::select) || is_call(e, Op::logical_and) || is_call(e, Op::logical_or);
     for (std::size_t i = 0; i < e->args.size(); ++i) {
-      // A read that a select guards stays where it is: hoisted, it would happen. What is in registers already is there.
+      // A read that a condition guards stays where it is: hoisted, it would happen. What is in registers is there.
       args.push_back(guarded && i > 0 ? loaded(e->args[i]) : rewrite(e->args[i]));
     }
     return with_children(e, std::move(args), e->fill, e->where);

@@ -167,25 +167,52 @@ Expr Emitter::Scope::lower_read(const Expr& e, const Substitution& axes, bool gu
   return Expr(var);
 }
 
-std::vector<Expr> global_reads(const Program& program, const Expr& e, const Substitution& axes) {
-  std::vector<Expr> found;
-  const auto add = [&](const Expr& read) {
-    const bool known = std::any_of(found.begin(), found.end(), [&](const Expr& f) { return equal(f, read); });
-    if (!known) found.push_back(read);
-  };
-  visit(e, [&](const Expr& node) {
-    if (node->kind != ExprKind::read) return true;
-    const Expr placed = substitute(node, axes);
-    if (const Definition* definition = definition_of(program, *node->tensor)) {
-      if (definition->value->kind != ExprKind::reduce) {
-        for (const Expr& r : global_reads(program, definition->value, own_axes(*definition, placed->args))) add(r);
-      }
-    } else {
-      add(placed);
+namespace {
+
+// All reads of inputs, or the certain ones alone.
+class ReadFinder {
+ public:
+  ReadFinder(const Program& program, bool certain) : program_(program), certain_(certain) {}
+
+  std::vector<Expr> run(const Expr& e, const Substitution& axes) {
+    walk(e, axes);
+    return std::move(found_);
+  }
+
+ private:
+  void walk(const Expr& e, const Substitution& axes) {
+    const bool chooses = is_call(e, Op::select) || is_call(e, Op::logical_and) || is_call(e, Op::logical_or);
+    const std::size_t count = certain_ && chooses ? 1 : e->args.size();
+    if (e->kind == ExprKind::read) add(e, axes);
+    for (std::size_t i = 0; i < count; ++i) walk(e->args[i], axes);
+    if (e->fill && !certain_) walk(e->fill, axes);
+    if (e->where) walk(e->where, axes);
+  }
+
+  void add(const Expr& e, const Substitution& axes) {
+    const Expr placed = substitute(e, axes);
+    const Definition* definition = definition_of(program_, *e->tensor);
+    if (definition == nullptr) {
+      const auto is_same = [&](const Expr& known) { return equal(known, placed); };
+      if (std::ranges::none_of(found_, is_same)) found_.push_back(placed);
+    } else if (definition->value->kind != ExprKind::reduce && !(certain_ && e->fill)) {
+      walk(definition->value, own_axes(*definition, placed->args));
     }
-    return true;
-  });
-  return found;
+  }
+
+  const Program& program_;
+  bool certain_;
+  std::vector<Expr> found_;
+};
+
+}  // namespace
+
+std::vector<Expr> global_reads(const Program& program, const Expr& e, const Substitution& axes) {
+  return ReadFinder(program, false).run(e, axes);
+}
+
+std::vector<Expr> certain_reads(const Program& program, const Expr& e, const Substitution& axes) {
+  return ReadFinder(program, true).run(e, axes);
 }
 
 }  // namespace quern::compiler

@@ -72,5 +72,8 @@ class Emitter {
 // All reads of program inputs that the definitions make, with inlined producers' reads at the readers' indices:
 // expressions of the axes of the definitions (substituted by `axes` where they are given).
 std::vector<ir::Expr> global_reads(const ir::Program& program, const ir::Expr& e, const ir::Substitution& axes);
+// Those of them that happen wherever `e` is computed: not on one side of a selection, nor where a read of an inlined
+// producer takes its fill. Only these may be made ahead of time.
+std::vector<ir::Expr> certain_reads(const ir::Program& program, const ir::Expr& e, const ir::Substitution& axes);
 
 }  // namespace quern::compiler

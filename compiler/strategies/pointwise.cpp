@@ -70,7 +70,7 @@ Shape analyze(const Program& program, std::span<const Fact> facts, bool may_flat
   const std::vector<Axis> axes = analyze_pointwise(program)->axes;
   AxisMap identity;
   for (const Axis& axis : axes) identity[axis.var] = Expr(axis.var);
-  std::vector<Expr> accesses, inputs;
+  std::vector<Expr> accesses, inputs, certain;
   for (const Output& output : program.outputs) {
     const Definition& definition = *definition_of(program, *output.tensor);
     const AxisMap own = align(definition, axes, identity);
@@ -78,6 +78,7 @@ Shape analyze(const Program& program, std::span<const Fact> facts, bool may_flat
     for (const Axis& axis : definition.axes) index.push_back(own.at(axis.var));
     accesses.push_back(read(output.tensor, index));
     for (const Expr& r : global_reads(program, definition.value, own)) inputs.push_back(r);
+    for (const Expr& r : certain_reads(program, definition.value, own)) certain.push_back(r);
   }
   accesses.insert(accesses.end(), inputs.begin(), inputs.end());
   MergedSpace space = merge_axes(axes, accesses, known_in(program, facts, axes));
@@ -89,7 +90,7 @@ Shape analyze(const Program& program, std::span<const Fact> facts, bool may_flat
   shape.place = space.place;
   for (const Expr& access : accesses) shape.accesses.push_back(substitute(access, shape.place));
   const Assumptions known = known_in(program, facts, space.axes);
-  for (const Expr& input : inputs) {
+  for (const Expr& input : certain) {
     if (input->fill) continue;
     const Expr placed = substitute(input, shape.place);
     const Expr offset = simplify(flat_offset(placed), known);
@@ -367,7 +368,8 @@ Kernel emit_direct(Start start, std::int64_t wanted, std::int64_t wanted_rows) {
 
 Kernel emit(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts) {
   Start start(program, schedule, target, facts);
-  if (has_tile(schedule)) return emit_staged(std::move(start), schedule);
+  // What a variant knows more may merge the axes, so that nothing walks another one.
+  if (has_tile(schedule) && !start.shape.staged.empty()) return emit_staged(std::move(start), schedule);
   return emit_direct(std::move(start), get(schedule, kFields, "vec"), get(schedule, kFields, "rows"));
 }
 

@@ -42,15 +42,17 @@ std::vector<Axis> joined(std::vector<Axis> a, const std::vector<Axis>& b) {
   return a;
 }
 
-std::vector<Expr> reads_of(const Program& program, const Reduction::Member& member) {
+std::vector<Expr> reads_of(const Program& program, const Reduction::Member& member, bool certain) {
+  const auto find = certain ? certain_reads : global_reads;
   std::vector<Expr> found;
   const Expr& value = member.definition->value;
-  if (value->kind != ExprKind::reduce) return global_reads(program, value, member.to_space);
-  for (const Expr& arg : value->args) {
-    for (const Expr& r : global_reads(program, arg, member.to_space)) found.push_back(r);
+  if (value->kind != ExprKind::reduce) return find(program, value, member.to_space);
+  // Elements that a condition leaves out need not exist.
+  for (const Expr& arg : certain && value->where ? std::vector<Expr>{} : value->args) {
+    for (const Expr& r : find(program, arg, member.to_space)) found.push_back(r);
   }
   if (value->where) {
-    for (const Expr& r : global_reads(program, value->where, member.to_space)) found.push_back(r);
+    for (const Expr& r : find(program, value->where, member.to_space)) found.push_back(r);
   }
   return found;
 }

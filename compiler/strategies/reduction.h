@@ -26,7 +26,8 @@ struct Iteration {
 Iteration analyze_iteration(const ir::Program& program, std::span<const ir::Fact> facts);
 
 // Reads of inputs that a member makes, in the reduction's axes.
-std::vector<ir::Expr> reads_of(const ir::Program& program, const Reduction::Member& member);
+// `certain`: those that happen for every element.
+std::vector<ir::Expr> reads_of(const ir::Program& program, const Reduction::Member& member, bool certain = false);
 
 std::vector<ir::Axis> joined(std::vector<ir::Axis> a, const std::vector<ir::Axis>& b);
 

@@ -1,6 +1,7 @@
 // The tile form of a reduction: see reduction.cpp.
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "compiler/strategies/emitter.h"
@@ -141,7 +142,7 @@ class Writer {
   void load_inputs() {
     std::vector<Expr> wanted;
     for (const Reduction::Member& member : space_.reduction.members) {
-      for (const Expr& r : reads_of(program_, member)) {
+      for (const Expr& r : reads_of(program_, member, true)) {
         const Expr placed = substitute(substitute(r, space_.place), at(0));
         // Only what is read at plain places: an index out of a tensor is read where it is used.
         const bool plain = std::none_of(placed->args.begin(), placed->args.end(), has_read) &&
@@ -214,22 +215,28 @@ class Writer {
       states.push_back(std::move(state));
     }
     pass([&](const Expr& r0) {
-      if (stage.size() == 1 && is_guard(*stage[0])) {
-        const Expr guard = substitute(stage[0]->definition->value->where, axes_of(*stage[0], r0));
-        return map(both(inside(r0), guard), update(*stage[0], states[0], r0, true));
+      if (const auto [guard, rest] = split(stage[0]->definition->value->where); stage.size() == 1 && guard) {
+        return map(both(inside(r0), substitute(guard, axes_of(*stage[0], r0))), update(*stage[0], rest, states[0], r0));
       }
       std::vector<Stmt> updates;
-      for (std::size_t m = 0; m < stage.size(); ++m) updates.push_back(update(*stage[m], states[m], r0));
+      for (std::size_t m = 0; m < stage.size(); ++m) {
+        updates.push_back(update(*stage[m], stage[m]->definition->value->where, states[m], r0));
+      }
       map(inside(r0), block(std::move(updates)));
     });
     for (std::size_t m = 0; m < stage.size(); ++m) finish(*stage[m], states[m]);
     stage.clear();
   }
 
-  // Whether the elements that a member takes are told by their place alone, which guards loads as well.
-  static bool is_guard(const Reduction::Member& member) {
-    const Expr& where = member.definition->value->where;
-    return where && !has_read(where);
+  // A condition in two: what is told by an element's place alone, which guards loads as well, and what reads. Either
+  // may be absent.
+  static std::pair<Expr, Expr> split(const Expr& where) {
+    if (!where) return {};
+    if (!has_read(where)) return {where, {}};
+    if (!is_call(where, Op::logical_and)) return {{}, where};
+    const auto [guard_a, rest_a] = split(where->args[0]);
+    const auto [guard_b, rest_b] = split(where->args[1]);
+    return {both(guard_a, guard_b), both(rest_a, rest_b)};
   }
 
   // `body` once per step of the reduced axes.
@@ -257,12 +264,13 @@ class Writer {
     return picks && is_float(element) && is_float(acc) ? element : acc;
   }
 
-  Stmt update(const Reduction::Member& member, const std::vector<BufferRef>& state, const Expr& r0,
-              bool guarded = false) {
+  // Of the elements for which `condition` holds; absent: all of them.
+  Stmt update(const Reduction::Member& member, const Expr& condition, const std::vector<BufferRef>& state,
+              const Expr& r0) {
     const Expr& value = member.definition->value;
     const ReducerRow& reducer = row(value->reduce->reducer);
     Emitter::Scope scope(emitter_, axes_of(member, r0));
-    const Expr where = value->where && !guarded ? scope.lower(value->where) : Expr();
+    const Expr where = condition ? scope.lower(condition) : Expr();
     const Expr element = cast(accumulator(member), scope.lower(value->args[0]));
     const std::vector<Expr> index{Expr(k_), Expr(r_)};
     std::vector<Expr> held;

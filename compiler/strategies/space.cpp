@@ -46,7 +46,8 @@ MergedSpace merge_axes(const std::vector<Axis>& axes, const std::vector<Expr>& a
     const VarRef own = make_var(axis.var->name);
     if (!space.axes.empty()) {
       const Axis& last = space.axes.back();
-      const Axis merged{make_var(last.var->name), 0, simplify(last.hi * axis.hi, assumptions)};
+      // Not under what holds within the axes: they may be empty.
+      const Axis merged{make_var(last.var->name), 0, simplify(last.hi * axis.hi, Assumptions())};
       const Assumptions inside = assumptions.with(merged);
       AxisMap trial;
       const Expr row = div(merged.var, axis.hi), column = mod(merged.var, axis.hi);
