@@ -52,10 +52,10 @@ class Execution {
   virtual bool active(int lane) const = 0;
   virtual int rank() const = 0;  // of the block in its cluster
 
-  virtual std::int64_t number(std::size_t operand, int lane) const = 0;   // i, t, c, d
-  virtual std::uint64_t bits(std::size_t operand, int lane) const = 0;    // v: as stored
-  virtual Location place(std::size_t operand, int lane) const = 0;        // s, g, b, r
-  virtual int element_bytes(std::size_t operand) const = 0;               // of a place's buffer, of a value
+  virtual std::int64_t number(std::size_t operand, int lane) const = 0;        // i, t, c, d
+  virtual std::uint64_t bits(std::size_t operand, int lane) const = 0;         // v: as stored
+  virtual Location place(std::size_t operand, int lane) const = 0;             // s, g, b, r
+  virtual int element_bytes(std::size_t operand) const = 0;                    // of a place's buffer, of a value
   virtual const BoundTensorMap& map(std::size_t operand, int lane) const = 0;  // m
   virtual std::size_t operands() const = 0;
 
@@ -71,7 +71,7 @@ class Execution {
   // Barriers. Those that return a bool say whether the lanes may go on; where not, nothing has happened yet but their
   // arrival, and the meaning is tried again.
   virtual void sync_warp() = 0;
-  virtual bool meet() = 0;                                           // all threads of the block
+  virtual bool meet() = 0;  // all threads of the block
   virtual bool meet(std::int64_t barrier, std::int64_t threads) = 0;
   virtual void arrive(std::int64_t barrier, std::int64_t threads) = 0;
   virtual void cluster_arrive() = 0;

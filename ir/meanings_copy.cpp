@@ -235,9 +235,8 @@ bool tma_im2col(Execution& x) {
 }
 
 bool tma_store(Execution& x) {
-  return store_box(x, [&](int lane, const BoundTensorMap&, Location to, std::span<const std::byte> row) {
-    x.store(lane, to, row);
-  });
+  return store_box(
+      x, [&](int lane, const BoundTensorMap&, Location to, std::span<const std::byte> row) { x.store(lane, to, row); });
 }
 
 bool tma_reduce_add(Execution& x) {

@@ -84,7 +84,8 @@ void multiply(const Matrix& a, const Matrix& b, Matrix& acc) {
       for (int j = 0; j < acc.columns; ++j) {
         auto sum = static_cast<std::uint32_t>(acc.integers[acc.at(i, j)]);
         for (int k = 0; k < depth; ++k) {
-          sum += static_cast<std::uint32_t>(a.integers[a.at(i, k)]) * static_cast<std::uint32_t>(b.integers[b.at(j, k)]);
+          sum +=
+              static_cast<std::uint32_t>(a.integers[a.at(i, k)]) * static_cast<std::uint32_t>(b.integers[b.at(j, k)]);
         }
         acc.integers[acc.at(i, j)] = static_cast<std::int32_t>(sum);
       }

@@ -51,13 +51,15 @@ bool Team::is_inside(Warp& warp, int lane, const Window& window, std::int64_t of
            "the block of this shared memory has ended");
     return false;
   }
-  const auto address = window.is_shared ? window.data - warp.block->shared.data() + offset
-                                        : static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(window.data)) + offset;
+  const auto address = window.is_shared
+                           ? window.data - warp.block->shared.data() + offset
+                           : static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(window.data)) + offset;
   const std::int64_t alignment = std::min<std::int64_t>(bytes & -bytes, 16);
   if (!window.is_shared || bytes <= 16) {
     if (address % alignment != 0 && bytes <= 16) {
-      report(FindingKind::misaligned, warp, Mask{1} << lane, window.name, (offset - window.origin) / window.granule,
-             fmt::format("an access of {} B at an address that is {} modulo {}", bytes, address % alignment, alignment));
+      report(
+          FindingKind::misaligned, warp, Mask{1} << lane, window.name, (offset - window.origin) / window.granule,
+          fmt::format("an access of {} B at an address that is {} modulo {}", bytes, address % alignment, alignment));
       return false;
     }
   }
@@ -155,8 +157,9 @@ void Team::count_global(const Offsets& offsets, Mask mask, const Window& window,
 bool Team::touch_registers(Warp& warp, Mask mask, const BufferCode& fragment, std::int64_t first, std::int64_t count,
                            bool write) {
   if (first < 0 || first + count > fragment.elements) {
-    report(FindingKind::out_of_bounds, warp, mask, fragment.name, first,
-           fmt::format("{} of {} registers at {} of {}", write ? "a write" : "a read", count, first, fragment.elements));
+    report(
+        FindingKind::out_of_bounds, warp, mask, fragment.name, first,
+        fmt::format("{} of {} registers at {} of {}", write ? "a write" : "a read", count, first, fragment.elements));
     return false;
   }
   for (std::int64_t e = first; e < first + count; ++e) {

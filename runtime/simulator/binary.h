@@ -1,6 +1,6 @@
 #pragma once
-// What a program for the simulator is stored as: its kernels in thread form, as text, with the lines of their statements
-// in the CUDA text.
+// What a program for the simulator is stored as: its kernels in thread form, as text, with the lines of their
+// statements in the CUDA text.
 
 #include <cstddef>
 #include <span>

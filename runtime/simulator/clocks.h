@@ -1,8 +1,8 @@
 #pragma once
 // Who knows what happened before: vector clocks over the threads of a team (the blocks of a cluster) and over its
 // asynchronous agents (copy engines, warpgroups, mbarriers). An access is ordered before another one where the second
-// one's thread knows the first one's agent to have passed its epoch (FastTrack's rule, Flanagan and Freund 2009). Inside
-// runtime/simulator/.
+// one's thread knows the first one's agent to have passed its epoch (FastTrack's rule, Flanagan and Freund 2009).
+// Inside runtime/simulator/.
 
 #include <cstdint>
 #include <memory>
@@ -32,7 +32,7 @@ struct Knowledge {
 // One thread's.
 struct Clock {
   Knowledge knows;
-  Epoch own_visible = 0;                             // its own accesses up to here are fenced
+  Epoch own_visible = 0;                            // its own accesses up to here are fenced
   std::vector<std::pair<Agent, Epoch>> own_agents;  // asynchronous work of its own that it has waited for
 };
 

@@ -126,7 +126,8 @@ class Compiler {
   std::uint32_t add(const Expr& e) {
     switch (e->kind) {
       case ExprKind::constant:
-        return constant_of(e->dtype, is_float(e->dtype) ? Scalar{.real = e->real} : fit(e->dtype, {.integer = e->integer}));
+        return constant_of(e->dtype,
+                           is_float(e->dtype) ? Scalar{.real = e->real} : fit(e->dtype, {.integer = e->integer}));
       case ExprKind::variable: {
         const auto found = slots_.find(e->var.get());
         ensure(found != slots_.end(), "a variable of a kernel is in scope");

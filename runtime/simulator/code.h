@@ -56,7 +56,7 @@ struct Operand {
 struct Step {
   enum class Kind : std::uint8_t { allocate, store, atomic, move, let, branch, jump, loop, next, intrinsic, end };
   Kind kind{};
-  std::uint32_t statement = 0;  // its number in Code::statements
+  std::uint32_t statement = 0;                    // its number in Code::statements
   std::uint32_t a = kNone, b = kNone, c = kNone;  // store: index, value; move: to, from; let: value; branch: condition;
                                                   // loop, next: lo, hi, step
   std::uint32_t buffer = kNone;                   // allocate, store, move: where to
@@ -65,13 +65,13 @@ struct Step {
   Slot slot;                                      // let, loop, next
   std::uint32_t bound = 0;                        // loop, next: the uniform slot that keeps hi, lanes' or the warp's
   DType dtype{};                                  // let, loop: of the variable
-  int target = 0;                                 // branch: the other side; jump; loop: behind it; next: the loop's body
-  int join = 0;                                   // branch: behind it
+  int target = 0;  // branch: the other side; jump; loop: behind it; next: the loop's body
+  int join = 0;    // branch: behind it
   ir::IntrinsicId intrinsic{};
-  ir::Reducer reducer{};                  // atomic
-  std::uint32_t combined = kNone;         // atomic: of the two slots below
-  Slot left, right;                       // atomic
-  std::vector<Operand> operands;          // intrinsic
+  ir::Reducer reducer{};           // atomic
+  std::uint32_t combined = kNone;  // atomic: of the two slots below
+  Slot left, right;                // atomic
+  std::vector<Operand> operands;   // intrinsic
 };
 
 // Instructions of one execution by a warp, by what they compute with.
@@ -81,8 +81,8 @@ struct Work {
 
 struct Statement {
   const ir::StmtNode* node = nullptr;
-  std::string text;  // its first line
-  int line = 0;      // in the CUDA text; 0: unknown
+  std::string text;                                // its first line
+  int line = 0;                                    // in the CUDA text; 0: unknown
   std::vector<std::pair<std::string, Slot>> axes;  // the loops around it, outermost first
   Work work;
 };
@@ -93,14 +93,14 @@ struct Code {
   std::vector<Step> steps;
   std::vector<Statement> statements;
   std::vector<BufferCode> buffers;
-  std::uint32_t numbers = 0;             // uniform slots
-  std::uint32_t vectors = 0;             // slots with a value for each lane
-  std::int64_t registers = 0;            // elements of all fragments of a warp
-  std::int64_t register_bytes = 0;       // of a lane, all fragments
+  std::uint32_t numbers = 0;                   // uniform slots
+  std::uint32_t vectors = 0;                   // slots with a value for each lane
+  std::int64_t registers = 0;                  // elements of all fragments of a warp
+  std::int64_t register_bytes = 0;             // of a lane, all fragments
   std::vector<std::int64_t> register_offsets;  // bytes of a lane where each buffer that is a fragment begins
-  std::vector<std::uint32_t> fragments;  // the buffers that are fragments, by their number
-  std::vector<std::int64_t> initial;     // uniform slots: symbols
-  std::vector<Slot> block;               // of the block's coordinates
+  std::vector<std::uint32_t> fragments;        // the buffers that are fragments, by their number
+  std::vector<std::int64_t> initial;           // uniform slots: symbols
+  std::vector<Slot> block;                     // of the block's coordinates
   Slot warp, lane;
   std::int64_t shared_bytes = 0;
   int barriers = 0;  // mbarriers

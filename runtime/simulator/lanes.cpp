@@ -135,9 +135,7 @@ void cast(DType to, DType from, const Lanes& value, Mask mask, Lanes& result) {
     result = value;
     return;
   }
-  each_lane(mask, [&](int lane) {
-    set_scalar(to, result, lane, ir::convert(to, from, scalar_of(from, value, lane)));
-  });
+  each_lane(mask, [&](int lane) { set_scalar(to, result, lane, ir::convert(to, from, scalar_of(from, value, lane))); });
 }
 
 void load_lane(DType dtype, const std::byte* from, Lanes& lanes, int lane) {

@@ -26,7 +26,7 @@ struct Window {
   std::int64_t origin = 0;  // bytes from `data` to the first element, where strides are negative
   int granule = 1;          // bytes of an element
   bool is_shared = false;
-  bool is_alive = true;     // false: the block that owns it has ended
+  bool is_alive = true;  // false: the block that owns it has ended
   Shadow shadow;
 };
 

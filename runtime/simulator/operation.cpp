@@ -236,7 +236,8 @@ void Operation::load_registers(int lane, Location from, std::span<std::byte> to)
   }
   const auto size = static_cast<std::size_t>(fragment.element_bytes);
   for (std::int64_t e = 0; e < count; ++e) {
-    std::memcpy(&to[static_cast<std::size_t>(e) * size], team_.register_at(warp, number, first + e, lane % kLanes), size);
+    std::memcpy(&to[static_cast<std::size_t>(e) * size], team_.register_at(warp, number, first + e, lane % kLanes),
+                size);
   }
 }
 
@@ -248,15 +249,18 @@ void Operation::store_registers(int lane, Location to, std::span<const std::byte
   const std::int64_t count = static_cast<std::int64_t>(from.size()) / fragment.element_bytes;
   const Mask bit = Mask{1} << (lane % kLanes);
   const bool is_product = row_.completion == Completion::wgmma_group;
-  if (phase_ != Phase::landing && !is_product && !team_.touch_registers(warp, bit, fragment, first, count, true)) return;
+  if (phase_ != Phase::landing && !is_product && !team_.touch_registers(warp, bit, fragment, first, count, true))
+    return;
   if (phase_ == Phase::footprint) {
     if (is_product && lane % kLanes == 0) check_wgmma_registers(warp, fragment, to, first, count, true);
-    for (std::int64_t e = first; e < first + count; ++e) warp.written[static_cast<std::size_t>(fragment.place + e)] |= bit;
+    for (std::int64_t e = first; e < first + count; ++e)
+      warp.written[static_cast<std::size_t>(fragment.place + e)] |= bit;
     return;
   }
   const auto size = static_cast<std::size_t>(fragment.element_bytes);
   for (std::int64_t e = 0; e < count; ++e) {
-    std::memcpy(team_.register_at(warp, number, first + e, lane % kLanes), &from[static_cast<std::size_t>(e) * size], size);
+    std::memcpy(team_.register_at(warp, number, first + e, lane % kLanes), &from[static_cast<std::size_t>(e) * size],
+                size);
   }
 }
 

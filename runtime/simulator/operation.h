@@ -1,6 +1,6 @@
 #pragma once
-// One execution of an intrinsic by a warp or a warpgroup: what its meaning (ir/meaning.h) acts on. Asynchronous ones are
-// run twice: when issued, for what they will touch, and when they land, for the data. Inside runtime/simulator/.
+// One execution of an intrinsic by a warp or a warpgroup: what its meaning (ir/meaning.h) acts on. Asynchronous ones
+// are run twice: when issued, for what they will touch, and when they land, for the data. Inside runtime/simulator/.
 
 #include <array>
 #include <cstdint>
@@ -38,7 +38,9 @@ class Operation final : public ir::Execution {
   Epoch group(int lane) const { return groups_[static_cast<std::size_t>(lane)]; }
 
   int lanes() const override { return static_cast<int>(warps_.size()) * kLanes; }
-  bool active(int lane) const override { return masks_[static_cast<std::size_t>(lane / kLanes)] >> (lane % kLanes) & 1; }
+  bool active(int lane) const override {
+    return masks_[static_cast<std::size_t>(lane / kLanes)] >> (lane % kLanes) & 1;
+  }
   int rank() const override { return warp().block->rank; }
   std::int64_t number(std::size_t operand, int lane) const override;
   std::uint64_t bits(std::size_t operand, int lane) const override;

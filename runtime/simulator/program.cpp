@@ -37,8 +37,8 @@ class Memory {
     slots_ = windows_.size();
     for (std::size_t i = 0; i < variant.workspace.size(); ++i) {
       const std::int64_t bytes = std::max<std::int64_t>(evaluate(variant.workspace[i].bytes, context), 0);
-      std::vector<std::byte>& memory = workspace_.emplace_back(static_cast<std::size_t>(bytes) + kWorkspaceAlignment,
-                                                               std::byte{0xff});
+      std::vector<std::byte>& memory =
+          workspace_.emplace_back(static_cast<std::size_t>(bytes) + kWorkspaceAlignment, std::byte{0xff});
       Window& window = add_window("workspace " + std::to_string(i), bytes, slot_granules[i]);
       const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
       window.data = memory.data() + (kWorkspaceAlignment - address % kWorkspaceAlignment) % kWorkspaceAlignment;
@@ -200,8 +200,8 @@ class SimulatorProgram final : public LoadedProgram {
     set(DeviceLimit::l2_bytes, gpu.l2_bytes);
     if (launch != nullptr && launch->shared_bytes.is_constant()) {
       const std::int64_t shared = launch->shared_bytes.constant_value() + gpu.shared_reserved;
-      const std::int64_t resident = std::min<std::int64_t>(
-          {gpu.blocks_per_sm, gpu.threads_per_sm / launch->threads, gpu.shared_per_sm / std::max<std::int64_t>(shared, 1)});
+      const std::int64_t resident = std::min<std::int64_t>({gpu.blocks_per_sm, gpu.threads_per_sm / launch->threads,
+                                                            gpu.shared_per_sm / std::max<std::int64_t>(shared, 1)});
       set(DeviceLimit::resident_blocks, gpu.sm_count * std::max<std::int64_t>(resident, 1));
     }
     return limits;
@@ -210,7 +210,8 @@ class SimulatorProgram final : public LoadedProgram {
   const StoredKernel& kernel_of(const quern::Launch& launch) const {
     const auto found = by_name_.find(launch.kernel);
     if (found == by_name_.end()) {
-      fail("kernel {} of {} is CUDA text of the user's own, which the simulator does not run", launch.kernel, plan_.name);
+      fail("kernel {} of {} is CUDA text of the user's own, which the simulator does not run", launch.kernel,
+           plan_.name);
     }
     return kernels_[found->second];
   }
@@ -243,7 +244,8 @@ class SimulatorProgram final : public LoadedProgram {
     }
     std::vector<std::int64_t> symbols;
     for (const PlanParameter& parameter : step.parameters) {
-      if (const auto* scalar = std::get_if<ScalarParameter>(&parameter)) symbols.push_back(evaluate(scalar->value, context));
+      if (const auto* scalar = std::get_if<ScalarParameter>(&parameter))
+        symbols.push_back(evaluate(scalar->value, context));
     }
     Launch launch(compile_code(stored.kernel, symbols, stored.lines), target_, settings());
     launch.code.grid = grid;

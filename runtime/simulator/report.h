@@ -45,8 +45,8 @@ struct Finding {
 // Of one statement of a kernel, or of all of them. Memory of a warp's access: sectors are 32 bytes of global memory,
 // wavefronts passes of shared memory over its 32 banks of 4 bytes.
 struct Counts {
-  std::int64_t warps = 0;    // executions by a warp
-  std::int64_t threads = 0;  // by a thread
+  std::int64_t warps = 0;                            // executions by a warp
+  std::int64_t threads = 0;                          // by a thread
   std::int64_t global_read = 0, global_written = 0;  // bytes asked for
   std::int64_t sectors = 0, sectors_needed = 0;      // moved, and what their distinct bytes would take packed
   std::int64_t shared_read = 0, shared_written = 0;  // bytes asked for
@@ -59,7 +59,9 @@ struct Counts {
 
   Counts& operator+=(const Counts& other);
   std::int64_t bank_conflicts() const { return wavefronts - wavefronts_needed; }
-  double coalescing() const { return sectors == 0 ? 1 : static_cast<double>(sectors_needed) / static_cast<double>(sectors); }
+  double coalescing() const {
+    return sectors == 0 ? 1 : static_cast<double>(sectors_needed) / static_cast<double>(sectors);
+  }
 };
 
 struct StatementCounts {

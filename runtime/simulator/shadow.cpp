@@ -5,7 +5,9 @@ namespace quern::runtime::simulator {
 bool ordered(const Access& before, const Access& now, const Issuer& issuer, bool* fence_alone) {
   if (before.team != now.team) return false;
   const Clock& clock = *issuer.clock;
-  const auto knows = [](const TimesRef& times, Agent agent, Epoch epoch) { return times && at(*times, agent) >= epoch; };
+  const auto knows = [](const TimesRef& times, Agent agent, Epoch epoch) {
+    return times && at(*times, agent) >= epoch;
+  };
   if (before.lanes == 0) {
     if (before.agent == now.agent && now.lanes == 0) return true;  // its own earlier work
     if (knows(clock.knows.all, before.agent, before.epoch)) return true;
@@ -86,8 +88,8 @@ void Shadow::add_other(Cell& cell, const Access& access, const Issuer& issuer) {
       known.lanes |= access.lanes;
       return;
     }
-    const bool spare = known.team != access.team ? alike && std::exchange(foreign, true)
-                                                 : alike && ordered(known, access, issuer);
+    const bool spare =
+        known.team != access.team ? alike && std::exchange(foreign, true) : alike && ordered(known, access, issuer);
     if (!spare) {
       link = &other.next;
       continue;

@@ -15,10 +15,10 @@ namespace quern::runtime::simulator {
 
 // One access by lanes of a warp, or by an asynchronous agent.
 struct Access {
-  std::uint32_t team = 0;       // the cluster's number in the grid
+  std::uint32_t team = 0;  // the cluster's number in the grid
   std::uint32_t statement = 0;
-  Agent agent = 0;              // the warp's first thread, or the asynchronous agent
-  Mask lanes = 0;               // of the warp; 0: an asynchronous agent
+  Agent agent = 0;  // the warp's first thread, or the asynchronous agent
+  Mask lanes = 0;   // of the warp; 0: an asynchronous agent
   Epoch epoch = 0;
   bool write = false;
   bool atomic = false;

@@ -294,7 +294,8 @@ void check_initialised(Team& team, Warp& warp, int lane, const Mbarrier& barrier
     team.report(FindingKind::barrier, warp, Mask{1} << lane, "", -1, "this mbarrier was never initialised");
     return;
   }
-  const Access now{.team = team.number_in_grid, .agent = warp.first_thread, .lanes = Mask{1} << lane, .epoch = warp.now};
+  const Access now{
+      .team = team.number_in_grid, .agent = warp.first_thread, .lanes = Mask{1} << lane, .epoch = warp.now};
   const Issuer issuer{warp.first_thread + static_cast<Agent>(lane), &warp.clocks[static_cast<std::size_t>(lane)]};
   if (ordered(barrier.initialised, now, issuer)) return;
   team.report(FindingKind::race, warp, Mask{1} << lane, "mbarrier", -1,
@@ -370,7 +371,8 @@ Finding* Team::report(FindingKind kind, const Warp& warp, Mask lanes, const std:
     ++known.count;
     if (known.block == warp.block->place) {
       for (const int thread : threads) {
-        if (known.threads.size() >= Launch::kMostThreads || std::ranges::find(known.threads, thread) != known.threads.end())
+        if (known.threads.size() >= Launch::kMostThreads ||
+            std::ranges::find(known.threads, thread) != known.threads.end())
           continue;
         known.threads.push_back(thread);
       }
@@ -398,8 +400,8 @@ Finding* Team::report(FindingKind kind, const Warp& warp, Mask lanes, const std:
   }
   const int lane = lanes == 0 ? 0 : __builtin_ctz(lanes);
   for (const auto& [axis, slot] : at.axes) {
-    finding.axes.emplace_back(axis, slot.uniform ? warp.numbers[slot.number]
-                                                 : warp.vectors[slot.number].i[static_cast<std::size_t>(lane)]);
+    finding.axes.emplace_back(
+        axis, slot.uniform ? warp.numbers[slot.number] : warp.vectors[slot.number].i[static_cast<std::size_t>(lane)]);
   }
   launch.known.emplace(key, launch.findings.size());
   launch.findings.push_back(std::move(finding));

@@ -38,15 +38,15 @@ struct Strand {
 // Asynchronous work of one thread in groups.
 struct Groups {
   Epoch committed = 0;
-  Agent agent = 0;         // 0: none yet
-  Agent reads_agent = 0;   // of bulk groups: that of the reads alone
+  Agent agent = 0;        // 0: none yet
+  Agent reads_agent = 0;  // of bulk groups: that of the reads alone
 };
 
 struct Warp {
   Block* block = nullptr;
-  int index = 0;           // in its block
-  Agent first_thread = 0;  // in the team
-  Epoch now = 1;           // the epoch of all its threads
+  int index = 0;                                    // in its block
+  Agent first_thread = 0;                           // in the team
+  Epoch now = 1;                                    // the epoch of all its threads
   std::optional<std::uint64_t> cluster_generation;  // of the cluster's barrier, at which it has arrived
   bool ended = false;
   std::array<Clock, kLanes> clocks;
@@ -110,9 +110,9 @@ struct Touch {
   bool write = false;
   bool atomic = false;
   bool async = false;
-  bool bulk = false;    // by the asynchronous proxy's copies, which no warp's lanes coalesce
-  Agent agent = 0;      // of asynchronous work; 0: the warp's own threads
-  Epoch epoch = 0;      // of it
+  bool bulk = false;  // by the asynchronous proxy's copies, which no warp's lanes coalesce
+  Agent agent = 0;    // of asynchronous work; 0: the warp's own threads
+  Epoch epoch = 0;    // of it
 };
 
 class Team {
@@ -179,7 +179,7 @@ class Team {
   std::uint32_t number_in_grid;
   std::vector<std::unique_ptr<Block>> blocks;
   ThreadBarrier cluster_barrier;
-  std::uint64_t changes = 1;  // of what waiting strands may wait for
+  std::uint64_t changes = 1;    // of what waiting strands may wait for
   std::uint32_t statement = 0;  // at hand
   std::vector<std::unique_ptr<Operation>> pending;
   Joiner joiner;
