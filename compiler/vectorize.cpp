@@ -104,10 +104,14 @@ class Vectorizer {
     return {};
   }
 
+  // What is in registers already, from there; everything else as it is.
   Expr loaded(const Expr& e) const {
-    if (e->kind != ExprKind::read || joined(*e->tensor, e->args[0]) == 1) return e;
-    const Expr known = find(e, at_start(e->args[0]), {});
-    return known ? known : e;
+    if (e->kind == ExprKind::read && joined(*e->tensor, e->args[0]) > 1) {
+      if (const Expr known = find(e, at_start(e->args[0]), {})) return known;
+    }
+    std::vector<Expr> args;
+    for (const Expr& arg : e->args) args.push_back(loaded(arg));
+    return with_children(e, std::move(args), e->fill, e->where);
   }
 
   // The element of `access` (under `condition`, else `otherwise`) out of registers, or as it was.
