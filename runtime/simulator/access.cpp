@@ -41,9 +41,10 @@ std::string conflict_text(const Access& earlier, const Access& now, bool fence_a
 
 bool Team::is_inside(Warp& warp, int lane, const Window& window, std::int64_t offset, std::int64_t bytes, bool write) {
   if (offset < 0 || offset + bytes > window.bytes) {
-    report(FindingKind::out_of_bounds, warp, Mask{1} << lane, window.name, -1,
-           fmt::format("a {} of {} B at element {} leaves {}, which has {} elements", write ? "write" : "read", bytes,
-                       (offset - window.origin) / window.granule, window.name, window.bytes / window.granule));
+    report(FindingKind::out_of_bounds, warp, Mask{1} << lane, window.name, -1, [&] {
+      return fmt::format("a {} of {} B at element {} leaves {}, which has {} elements", write ? "write" : "read", bytes,
+                         (offset - window.origin) / window.granule, window.name, window.bytes / window.granule);
+    });
     return false;
   }
   if (!window.is_alive) {
@@ -57,9 +58,11 @@ bool Team::is_inside(Warp& warp, int lane, const Window& window, std::int64_t of
   const std::int64_t alignment = std::min<std::int64_t>(bytes & -bytes, 16);
   if (!window.is_shared || bytes <= 16) {
     if (address % alignment != 0 && bytes <= 16) {
-      report(
-          FindingKind::misaligned, warp, Mask{1} << lane, window.name, (offset - window.origin) / window.granule,
-          fmt::format("an access of {} B at an address that is {} modulo {}", bytes, address % alignment, alignment));
+      report(FindingKind::misaligned, warp, Mask{1} << lane, window.name, (offset - window.origin) / window.granule,
+             [&] {
+               return fmt::format("an access of {} B at an address that is {} modulo {}", bytes, address % alignment,
+                                  alignment);
+             });
       return false;
     }
   }
@@ -82,15 +85,16 @@ void Team::touch_one(Warp& warp, int lane, Window& window, std::int64_t offset, 
     const std::int64_t shown = element - window.origin / window.granule;
     if (window.shadow.is_hole(element)) {
       report(FindingKind::out_of_bounds, warp, bit, window.name, shown,
-             fmt::format("a {} between the elements of {}", how.write ? "write" : "read", window.name));
+             [&] { return fmt::format("a {} between the elements of {}", how.write ? "write" : "read", window.name); });
     }
     if ((!how.write || how.atomic) && !window.shadow.written(element)) {
       report(FindingKind::uninitialised, warp, bit, window.name, shown,
-             fmt::format("{} of what nobody wrote", how.atomic ? "an atomic update" : "a read"));
+             [&] { return fmt::format("{} of what nobody wrote", how.atomic ? "an atomic update" : "a read"); });
     }
     if (const auto conflict = window.shadow.note(element, access, issuer)) {
-      report(conflict->fence_alone ? FindingKind::missing_fence : FindingKind::race, warp, bit, window.name, shown,
-             conflict_text(conflict->earlier, access, conflict->fence_alone), conflict->earlier.statement);
+      report(
+          conflict->fence_alone ? FindingKind::missing_fence : FindingKind::race, warp, bit, window.name, shown,
+          [&] { return conflict_text(conflict->earlier, access, conflict->fence_alone); }, conflict->earlier.statement);
     }
   }
 }
@@ -157,9 +161,10 @@ void Team::count_global(const Offsets& offsets, Mask mask, const Window& window,
 bool Team::touch_registers(Warp& warp, Mask mask, const BufferCode& fragment, std::int64_t first, std::int64_t count,
                            bool write) {
   if (first < 0 || first + count > fragment.elements) {
-    report(
-        FindingKind::out_of_bounds, warp, mask, fragment.name, first,
-        fmt::format("{} of {} registers at {} of {}", write ? "a write" : "a read", count, first, fragment.elements));
+    report(FindingKind::out_of_bounds, warp, mask, fragment.name, first, [&] {
+      return fmt::format("{} of {} registers at {} of {}", write ? "a write" : "a read", count, first,
+                         fragment.elements);
+    });
     return false;
   }
   for (std::int64_t e = first; e < first + count; ++e) {
@@ -193,7 +198,7 @@ Window* Team::window_at(Warp& warp, int lane, ir::Location place, std::int64_t b
   }
   if (place.owner < 0 || place.owner >= static_cast<int>(blocks.size())) {
     report(FindingKind::out_of_bounds, warp, Mask{1} << lane, "", -1,
-           fmt::format("the cluster has no block of rank {}", place.owner));
+           [&] { return fmt::format("the cluster has no block of rank {}", place.owner); });
     return nullptr;
   }
   Block& block = *blocks[static_cast<std::size_t>(place.owner)];
@@ -204,7 +209,7 @@ Window* Team::window_at(Warp& warp, int lane, ir::Location place, std::int64_t b
     return is_inside(warp, lane, window, offset, bytes, false) ? &window : nullptr;
   }
   report(FindingKind::out_of_bounds, warp, Mask{1} << lane, "", -1,
-         fmt::format("byte {} of shared memory belongs to no buffer", place.offset));
+         [&] { return fmt::format("byte {} of shared memory belongs to no buffer", place.offset); });
   return nullptr;
 }
 

@@ -27,6 +27,7 @@ void Release::add(const Clock& clock, Agent self, Epoch epoch) {
   raise(all_, self, epoch);
   raise(visible_, self, clock.own_visible);
   for (const auto& [agent, passed] : clock.own_agents) raise(all_, agent, passed);
+  for (const auto& [agent, passed] : clock.own_visible_agents) raise(visible_, agent, passed);
 }
 
 Knowledge Release::knowledge() const {

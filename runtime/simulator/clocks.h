@@ -32,8 +32,9 @@ struct Knowledge {
 // One thread's.
 struct Clock {
   Knowledge knows;
-  Epoch own_visible = 0;                            // its own accesses up to here are fenced
-  std::vector<std::pair<Agent, Epoch>> own_agents;  // asynchronous work of its own that it has waited for
+  Epoch own_visible = 0;  // its own accesses up to here are fenced
+  // Asynchronous work of its own that it has waited for, and what of it is fenced.
+  std::vector<std::pair<Agent, Epoch>> own_agents, own_visible_agents;
 };
 
 // The join of what several threads release.

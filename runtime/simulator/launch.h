@@ -47,7 +47,7 @@ struct Launch {
   std::vector<ir::BoundTensorMap> maps;  // base.owner: the parameter
   std::vector<Counts> counts;            // of each statement
   std::vector<Finding> findings;
-  // What was found already: kind, statement, other statement, buffer -> place in `findings`.
+  // What was found already: kind, the two statements, buffer -> place in `findings`.
   std::map<std::tuple<FindingKind, std::uint32_t, std::uint32_t, std::string>, std::size_t> known;
 
   static constexpr std::size_t kMostFindings = 100;

@@ -83,8 +83,10 @@ bool Operation::run(Phase phase, Strand* strand) {
 
 void Operation::join_group() {
   if (row_.completion == Completion::wgmma_group) {
-    const Warpgroup& group = warp().block->warpgroups[static_cast<std::size_t>(warp().index / 4)];
-    groups_.fill(group.committed + 1);
+    Groups& products = warp().block->warpgroups[static_cast<std::size_t>(warp().index / 4)].products;
+    products.issued = products.committed + 1;
+    products.statement = step_.statement;
+    groups_.fill(products.issued);
     return;
   }
   if (row_.completion == Completion::mbarrier) return;
@@ -95,7 +97,9 @@ void Operation::join_group() {
       own.agent = team_.new_agent();
       own.reads_agent = team_.new_agent();
     }
-    groups_[static_cast<std::size_t>(lane)] = own.committed + 1;
+    own.issued = own.committed + 1;
+    own.statement = step_.statement;
+    groups_[static_cast<std::size_t>(lane)] = own.issued;
   });
 }
 
@@ -138,7 +142,7 @@ Touch Operation::touch_of(int lane, const Location& place, bool write) const {
       touch.agent = write ? warp().bulk[own].agent : warp().bulk[own].reads_agent;
       break;
     case Completion::wgmma_group:
-      touch.agent = warp().block->warpgroups[static_cast<std::size_t>(warp().index / 4)].agent;
+      touch.agent = warp().block->warpgroups[static_cast<std::size_t>(warp().index / 4)].products.agent;
       break;
     case Completion::mbarrier: {
       // The barrier of the block that the data goes to.
@@ -210,12 +214,15 @@ void Operation::check_wgmma_registers(Warp& warp, const BufferCode& fragment, Lo
                    "wgmma reads registers that another one, not waited for, writes");
       return;
     }
-    if (!write && warp.fences_before[at] == warp.fences) {
+    if (warp.fences_before[at] == warp.fences || warp.fences == 1) {
       team_.report(FindingKind::in_flight, warp, kAllLanes, fragment.name, e,
-                   "wgmma takes registers that were written since the last wgmma_fence");
+                   "wgmma takes over registers without a wgmma_fence since they were last written");
       return;
     }
-    if (write) warp.in_flight[at] = groups_[0];
+    if (write) {
+      warp.in_flight[at] = groups_[0];
+      warp.fences_before[at] = 0;
+    }
     if (!write && !is_accumulator) warp.read_in_flight[at] = groups_[0];
   }
 }
@@ -382,8 +389,11 @@ bool Operation::passed(int lane, Location barrier, std::int64_t parity, bool of_
 void Operation::complete(Location barrier, std::int64_t bytes) {
   if (phase_ == Phase::footprint) {
     // The barrier is there, and known to the asynchronous proxy.
-    const Mbarrier* found = team_.mbarrier(barrier, warp(), 0);
-    if (found != nullptr && found->count > 0 && !found->published) {
+    Mbarrier* found = team_.mbarrier(barrier, warp(), 0);
+    if (found == nullptr) return;
+    found->expected = found->phase + 1;
+    found->statement = step_.statement;
+    if (found->count > 0 && !found->published) {
       team_.report(FindingKind::missing_fence, warp(), masks_[0], "mbarrier", -1,
                    "the asynchronous proxy uses an mbarrier without mbarrier_init_fence after its initialisation",
                    found->initialised.statement);
@@ -397,7 +407,7 @@ void Operation::complete(Location barrier, std::int64_t bytes) {
 
 void Operation::commit(Completion kind) {
   if (kind == Completion::wgmma_group) {
-    ++warp().block->warpgroups[static_cast<std::size_t>(warp().index / 4)].committed;
+    ++warp().block->warpgroups[static_cast<std::size_t>(warp().index / 4)].products.committed;
     return;
   }
   auto& groups = kind == Completion::cp_async_group ? warp().cp_async : warp().bulk;
@@ -420,6 +430,7 @@ void Operation::fence_async() {
   each_lane(masks_[0], [&](int lane) {
     Clock& clock = own.clocks[static_cast<std::size_t>(lane)];
     clock.knows.visible = clock.knows.all;
+    clock.own_visible_agents = clock.own_agents;
     clock.own_visible = own.now;
   });
   ++own.now;

@@ -1,5 +1,8 @@
 #include "runtime/simulator/shadow.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace quern::runtime::simulator {
 
 bool ordered(const Access& before, const Access& now, const Issuer& issuer, bool* fence_alone) {
@@ -8,16 +11,21 @@ bool ordered(const Access& before, const Access& now, const Issuer& issuer, bool
   const auto knows = [](const TimesRef& times, Agent agent, Epoch epoch) {
     return times && at(*times, agent) >= epoch;
   };
+  // Ordinary stores, those of cp.async among them, reach the asynchronous proxy through a fence.
+  const bool needs_fence = now.async && before.write && !before.async;
   if (before.lanes == 0) {
     if (before.agent == now.agent && now.lanes == 0) return true;  // its own earlier work
-    if (knows(clock.knows.all, before.agent, before.epoch)) return true;
-    for (const auto& [agent, epoch] : clock.own_agents) {
-      if (agent == before.agent && epoch >= before.epoch) return true;
-    }
+    const auto passed = [&](const TimesRef& times, const std::vector<std::pair<Agent, Epoch>>& own) {
+      const auto is_past = [&](const auto& known) {
+        return known.first == before.agent && known.second >= before.epoch;
+      };
+      return knows(times, before.agent, before.epoch) || std::ranges::any_of(own, is_past);
+    };
+    if (!passed(clock.knows.all, clock.own_agents)) return false;
+    if (!needs_fence || passed(clock.knows.visible, clock.own_visible_agents)) return true;
+    if (fence_alone != nullptr) *fence_alone = true;
     return false;
   }
-  // Ordinary stores reach the asynchronous proxy through a fence.
-  const bool needs_fence = now.async && before.write && !before.async;
   bool known = true, visible = true;
   each_lane(before.lanes, [&](int lane) {
     const Agent thread = before.agent + static_cast<Agent>(lane);

@@ -54,7 +54,7 @@ void Team::start_block(int rank, std::array<std::int64_t, 3> place) {
   }
   block.mbarriers.resize(static_cast<std::size_t>(code.barriers));
   block.warpgroups.resize(static_cast<std::size_t>(code.warps / 4));
-  for (Warpgroup& group : block.warpgroups) group.agent = new_agent();
+  for (Warpgroup& group : block.warpgroups) group.products.agent = new_agent();
   block.alive = code.warps;
   for (int w = 0; w < code.warps; ++w) start_warp(block, w);
 }
@@ -107,15 +107,33 @@ void Team::run() {
 void Team::end(Warp& warp) {
   Block& block = *warp.block;
   if (--block.alive > 0) return;
-  for (const auto& operation : pending) {
-    if (operation->warp().block != &block) continue;
-    statement = operation->step().statement;
-    report(FindingKind::exited, operation->warp(), operation->mask(), "", -1,
-           "the block ends before this asynchronous work is waited for");
-  }
+  if (checks()) check_waited(block);
   std::erase_if(pending, [&](const auto& operation) { return operation->warp().block == &block; });
   for (Window& window : block.windows) window.is_alive = false;
   ++changes;
+}
+
+// What was issued and never waited for may still be on its way into the block's memory, or out of it.
+void Team::check_waited(const Block& block) {
+  const auto left = [&](const Warp& warp, Mask lanes, std::uint32_t at) {
+    statement = at;
+    report(FindingKind::exited, warp, lanes, "", -1, "the block ends before this asynchronous work is waited for");
+  };
+  for (const auto& warp : block.warps) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const Groups& copies = warp->cp_async[static_cast<std::size_t>(lane)];
+      const Groups& bulk = warp->bulk[static_cast<std::size_t>(lane)];
+      if (copies.issued > copies.waited) left(*warp, Mask{1} << lane, copies.statement);
+      if (bulk.issued > std::max(bulk.waited, bulk.reads_waited)) left(*warp, Mask{1} << lane, bulk.statement);
+    }
+  }
+  for (std::size_t g = 0; g < block.warpgroups.size(); ++g) {
+    const Groups& products = block.warpgroups[g].products;
+    if (products.issued > products.waited) left(*block.warps[4 * g], kAllLanes, products.statement);
+  }
+  for (const Mbarrier& barrier : block.mbarriers) {
+    if (barrier.expected > barrier.observed) left(*block.warps[0], 0, barrier.statement);
+  }
 }
 
 // --- Asynchronous work ----------------------------------------------------------------------------------------------
@@ -164,8 +182,10 @@ void Team::wait(Warp& warp, Mask mask, Completion kind, Epoch most, bool reads_a
     return operation->completion() == kind && &operation->warp() == &warp && operation->mask() == 0;
   });
   each_lane(mask, [&](int lane) {
-    const Groups& own = groups[static_cast<std::size_t>(lane)];
+    Groups& own = groups[static_cast<std::size_t>(lane)];
     if (own.agent == 0) return;
+    own.reads_waited = std::max(own.reads_waited, done(lane));
+    if (!reads_alone) own.waited = own.reads_waited;
     auto& known = warp.clocks[static_cast<std::size_t>(lane)].own_agents;
     const auto raise = [&](Agent agent) {
       for (auto& [a, epoch] : known) {
@@ -179,7 +199,9 @@ void Team::wait(Warp& warp, Mask mask, Completion kind, Epoch most, bool reads_a
 }
 
 void Team::wait(Warpgroup& group, std::span<Warp* const> warps, Epoch most) {
-  const Epoch done = group.committed > most ? group.committed - most : 0;
+  Groups& products = group.products;
+  const Epoch done = products.committed > most ? products.committed - most : 0;
+  products.waited = std::max(products.waited, done);
   for (std::size_t i = 0; i < pending.size();) {
     Operation& operation = *pending[i];
     const bool is_ours = operation.completion() == Completion::wgmma_group && &operation.warp() == warps[0];
@@ -194,9 +216,9 @@ void Team::wait(Warpgroup& group, std::span<Warp* const> warps, Epoch most) {
   for (Warp* warp : warps) {
     for (Clock& clock : warp->clocks) {
       auto& known = clock.own_agents;
-      const auto found = std::ranges::find(known, group.agent, &std::pair<Agent, Epoch>::first);
+      const auto found = std::ranges::find(known, products.agent, &std::pair<Agent, Epoch>::first);
       if (found == known.end()) {
-        known.emplace_back(group.agent, done);
+        known.emplace_back(products.agent, done);
       } else {
         found->second = std::max(found->second, done);
       }
@@ -245,7 +267,8 @@ bool Team::meet(Warp& warp, Strand& strand, ThreadBarrier& barrier, std::int64_t
   strand.generation.reset();
   each_lane(mask, [&](int lane) {
     Clock& clock = warp.clocks[static_cast<std::size_t>(lane)];
-    clock.own_agents.clear();  // it is in what all released
+    clock.own_agents.clear();  // they are in what all released
+    clock.own_visible_agents.clear();
     joiner.acquire(clock, barrier.passed);
   });
   return true;
@@ -354,6 +377,7 @@ bool Team::passed(Warp& warp, int lane, Location place, std::int64_t parity, boo
   if (barrier->count == 0) return true;
   if (static_cast<std::int64_t>(barrier->phase & 1) == parity) return false;
   ++launch.counts[statement].barrier_waits;
+  barrier->observed = std::max(barrier->observed, barrier->phase);
   joiner.acquire(warp.clocks[static_cast<std::size_t>(lane)],
                  of_cluster ? barrier->passed_cluster : barrier->passed_block);
   return true;
@@ -361,39 +385,39 @@ bool Team::passed(Warp& warp, int lane, Location place, std::int64_t parity, boo
 
 // --- Reports --------------------------------------------------------------------------------------------------------
 
-Finding* Team::report(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::int64_t element,
-                      std::string message, std::uint32_t other) {
-  std::vector<int> threads;
-  each_lane(lanes, [&](int lane) { threads.push_back(warp.index * kLanes + lane); });
-  const auto key = std::tuple(kind, statement, other, buffer);
-  if (const auto found = launch.known.find(key); found != launch.known.end()) {
-    Finding& known = launch.findings[found->second];
-    ++known.count;
-    if (known.block == warp.block->place) {
-      for (const int thread : threads) {
-        if (known.threads.size() >= Launch::kMostThreads ||
-            std::ranges::find(known.threads, thread) != known.threads.end())
-          continue;
-        known.threads.push_back(thread);
-      }
-    }
-    return &known;
-  }
-  if (launch.is_full()) return nullptr;
-  if (threads.size() > Launch::kMostThreads) threads.resize(Launch::kMostThreads);
+bool Team::is_repeated(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::uint32_t other) {
+  // Of two accesses that race either may come first.
+  const auto found =
+      launch.known.find(std::tuple(kind, std::min(statement, other), std::max(statement, other), buffer));
+  if (found == launch.known.end()) return launch.is_full();
+  Finding& known = launch.findings[found->second];
+  ++known.count;
+  if (known.block != warp.block->place || known.threads.size() >= Launch::kMostThreads) return true;
+  each_lane(lanes, [&](int lane) {
+    const int thread = warp.index * kLanes + lane;
+    const bool is_new = std::ranges::find(known.threads, thread) == known.threads.end();
+    if (is_new && known.threads.size() < Launch::kMostThreads) known.threads.push_back(thread);
+  });
+  return true;
+}
+
+void Team::add_finding(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::int64_t element,
+                       std::string message, std::uint32_t other) {
+  const Statement& at = code.statements[statement];
   Finding finding{.kind = kind,
                   .kernel = code.name,
-                  .statement = {},
+                  .statement = at.text,
+                  .line = at.line,
                   .other_statement = {},
                   .axes = {},
                   .block = warp.block->place,
-                  .threads = std::move(threads),
+                  .threads = {},
                   .buffer = buffer,
                   .element = element,
                   .message = std::move(message)};
-  const Statement& at = code.statements[statement];
-  finding.statement = at.text;
-  finding.line = at.line;
+  each_lane(lanes, [&](int lane) {
+    if (finding.threads.size() < Launch::kMostThreads) finding.threads.push_back(warp.index * kLanes + lane);
+  });
   if (other != kNone) {
     finding.other_statement = code.statements[other].text;
     finding.other_line = code.statements[other].line;
@@ -403,9 +427,9 @@ Finding* Team::report(FindingKind kind, const Warp& warp, Mask lanes, const std:
     finding.axes.emplace_back(
         axis, slot.uniform ? warp.numbers[slot.number] : warp.vectors[slot.number].i[static_cast<std::size_t>(lane)]);
   }
-  launch.known.emplace(key, launch.findings.size());
+  launch.known.emplace(std::tuple(kind, std::min(statement, other), std::max(statement, other), buffer),
+                       launch.findings.size());
   launch.findings.push_back(std::move(finding));
-  return &launch.findings.back();
 }
 
 void Team::report_deadlock() {

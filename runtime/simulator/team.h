@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "runtime/simulator/clocks.h"
@@ -38,8 +39,12 @@ struct Strand {
 // Asynchronous work of one thread in groups.
 struct Groups {
   Epoch committed = 0;
-  Agent agent = 0;        // 0: none yet
-  Agent reads_agent = 0;  // of bulk groups: that of the reads alone
+  Epoch issued = 0;  // the last group that has work
+  Epoch waited = 0;  // groups that are known to be done; reads_waited: to have read
+  Epoch reads_waited = 0;
+  std::uint32_t statement = 0;  // of the last work
+  Agent agent = 0;              // 0: none yet
+  Agent reads_agent = 0;        // of bulk groups: that of the reads alone
 };
 
 struct Warp {
@@ -80,14 +85,16 @@ struct Mbarrier {
   bool published = false;    // by mbarrier_init_fence
   Access initialised;
   Agent agent = 0;
+  Epoch expected = 0;  // the last phase that asynchronous work completes, and the last one that was waited for
+  Epoch observed = 0;
+  std::uint32_t statement = 0;   // of that work
   Release of_block, of_cluster;  // arrivals of the phase: within the block, and all
   Knowledge passed_block, passed_cluster;
 };
 
 // Four warps that execute wgmma together.
 struct Warpgroup {
-  Agent agent = 0;
-  Epoch committed = 0;
+  Groups products;                       // its agent is the group's
   std::unique_ptr<Operation> gathering;  // an instruction that not all four warps have reached
   std::uint64_t generation = 0;          // instructions executed together
 };
@@ -171,8 +178,18 @@ class Team {
   // The window that holds a place, null (and reported) where none does.
   Window* window_at(Warp& warp, int lane, ir::Location place, std::int64_t bytes, std::int64_t& offset);
 
-  Finding* report(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::int64_t element,
-                  std::string message, std::uint32_t other = kNone);
+  // Notes a finding at the statement at hand; `message` gives its text, which is made once for all repetitions.
+  // `other`: the earlier statement of a race.
+  template <typename Message>
+  void report(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::int64_t element,
+              const Message& message, std::uint32_t other = kNone) {
+    if (is_repeated(kind, warp, lanes, buffer, other)) return;
+    if constexpr (std::is_invocable_v<Message>) {
+      add_finding(kind, warp, lanes, buffer, element, message(), other);
+    } else {
+      add_finding(kind, warp, lanes, buffer, element, std::string(message), other);
+    }
+  }
 
   Launch& launch;
   const Code& code;
@@ -190,9 +207,13 @@ class Team {
   void land(Operation& operation, Mask lanes);
 
  private:
+  bool is_repeated(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::uint32_t other);
+  void add_finding(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::int64_t element,
+                   std::string message, std::uint32_t other);
   void start_block(int rank, std::array<std::int64_t, 3> place);
   void start_warp(Block& block, int index);
   void end(Warp& warp);
+  void check_waited(const Block& block);
   bool land_one();
   void report_deadlock();
   Agent last_agent_ = 0;

@@ -115,12 +115,13 @@ ir::Program program_of(const TileProgram& program) {
   return result;
 }
 
-Artifact artifact_of(const TileProgram& tile_program, const Target& target) {
+Artifact artifact_of(const TileProgram& tile_program, const Target& target, const ChangeKernel& change) {
   const ir::Kernel tile = ir::parse_kernel(text_of(tile_program));
   ir::verify(tile);
   ir::Kernel thread = compiler::expand_tiles(tile);
   ir::verify(thread);
   thread = compiler::hoist(compiler::narrow_indices(thread));
+  if (change) thread = change(thread);
   ir::verify(thread);
 
   const ir::Program program = program_of(tile_program);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <ostream>
 #include <span>
 #include <string>
@@ -29,7 +30,8 @@ std::span<const TileProgram> tile_programs();
 // The tensor program, its symbols in the kernel's order.
 ir::Program program_of(const TileProgram& program);
 
-// Parsed, verified, expanded, printed and compiled, with its plan.
-Artifact artifact_of(const TileProgram& program, const Target& target);
+// Parsed, verified, expanded, printed and compiled, with its plan. `change`: what becomes of its thread form.
+using ChangeKernel = std::function<ir::Kernel(const ir::Kernel& kernel)>;
+Artifact artifact_of(const TileProgram& program, const Target& target, const ChangeKernel& change = {});
 
 }  // namespace quern::pipeline
