@@ -3,6 +3,7 @@
 #include "api/device.h"
 #include "api/host.h"
 #include "base/error.h"
+#include "runtime/simulator/report.h"
 
 namespace quern {
 
@@ -16,7 +17,10 @@ runtime::LoadedProgram& Executable::State::program() const {
 
 void Executable::launch(std::span<void* const> arguments, std::span<const std::int64_t> sizes, void* stream,
                         void* workspace) const {
-  state_->program().launch(arguments, sizes, stream, workspace);
+  runtime::LoadedProgram& program = state_->program();
+  program.launch(arguments, sizes, stream, workspace);
+  const auto simulated = program.simulation();
+  if (simulated && !simulated->clean()) fail("{}", findings_text(*simulated));
 }
 
 void Executable::prepare(std::span<void* const> arguments, std::span<const std::int64_t> sizes, void* stream) const {
@@ -58,7 +62,9 @@ void Executable::save(const std::string& path) const { api::write_artifact(state
 
 Executable Executable::load(const std::string& path, std::string_view device) {
   api::Compiled compiled = api::read_artifact(path);
-  const std::string_view kind = compiled.target.is_gpu() ? "cuda" : "cpu";
+  const std::string kind = compiled.target.kind == TargetKind::sim ? to_text(compiled.target)
+                           : compiled.target.is_gpu()              ? "cuda"
+                                                                   : "cpu";
   runtime::Device& on = api::open_device(device.empty() ? kind : device);
   return Executable(std::make_shared<const State>(std::move(compiled), &on, ""));
 }

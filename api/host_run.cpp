@@ -5,6 +5,7 @@
 
 #include "api/executable.h"
 #include "api/host.h"
+#include "api/simulation.h"
 #include "base/error.h"
 #include "base/strided_layout.h"
 #include "quern/host.h"
@@ -173,6 +174,7 @@ RunReport run_host(const Executable& executable, std::span<const HostArray> inpu
   const std::unique_ptr<runtime::LoadedProgram> program = load_own(executable);
   RunReport report;
   report.outputs = run.run(*program);
+  if (const auto simulated = program->simulation()) report.simulation = api::simulation_of(*simulated);
   if (options.check) {
     report.checks = check_outputs(executable.program(), all, inputs, report.outputs, options.seed,
                                   by_another_schedule(executable, run));

@@ -100,6 +100,13 @@ Sizes parse_sizes(const std::vector<std::string>& texts) {
   return sizes;
 }
 
+std::string simulator_of(const std::string& target) {
+  if (target.starts_with("sim:")) return target;
+  throw Error(fmt::format(
+      "target '{}' is compiled for, not run on; run on a device (--device) or on a simulator such as sim:sm_90a",
+      target));
+}
+
 Options options_of(const CommonArguments& common, const Sizes& sizes) {
   Options options;
   options.device = common.device;

@@ -41,6 +41,9 @@ Program load_program(const std::string& text);
 // "m=4096,k=64" as sizes. Throws Error naming the part that is no NAME=NUMBER.
 Sizes parse_sizes(const std::vector<std::string>& texts);
 
+// The simulator that `target` names. Throws Error for other targets, which are compiled for and not run on.
+std::string simulator_of(const std::string& target);
+
 Options options_of(const CommonArguments& common, const Sizes& sizes);
 
 // "30s", "2m", "500ms", "10" (seconds).

@@ -11,6 +11,7 @@ void add_compile(CLI::App& app, int& code);
 void add_run(CLI::App& app, int& code);
 void add_tune(CLI::App& app, int& code);
 void add_bench(CLI::App& app, int& code);
+void add_simulate(CLI::App& app, int& code);
 void add_explain(CLI::App& app, int& code);
 void add_cache(CLI::App& app, int& code);
 void add_demo(CLI::App& app, int& code);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -12,6 +13,7 @@ struct ExplainArguments {
   ProgramArguments program;
   CommonArguments common;
   std::string target;
+  bool simulate = false;
 };
 
 void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) {
@@ -37,15 +39,31 @@ void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) 
   }
 }
 
+// Runs the program in the simulator of the target's architecture, on random inputs; the report is then of the simulated
+// kernels, which are those of the GPU.
+std::optional<RunReport> simulate_if_asked(const ExplainArguments& arguments, const Workload& workload,
+                                           Options& options) {
+  if (!arguments.simulate) return std::nullopt;
+  const std::string target = options.target.empty() ? "sim:sm_90a" : options.target;
+  const std::size_t colon = target.find(':');
+  options.device = simulator_of("sim" + (colon == std::string::npos ? ":" + target : target.substr(colon)));
+  options.target.clear();
+  const std::vector<HostArray> inputs = random_inputs(workload.program, {}, 1);
+  return run_host(compile(workload.program, options), inputs);
+}
+
 int run_explain(const ExplainArguments& arguments) {
   const Workload workload = one_workload(arguments.program);
   Options options = options_of(arguments.common, {});
   options.target = arguments.target;
+  const std::optional<RunReport> simulated = simulate_if_asked(arguments, workload, options);
   const Executable executable = compile(workload.program, options);
   const Report report = executable.report();
   if (arguments.common.json) {
-    print_json(to_json(report));
-    return 0;
+    Json json = to_json(report);
+    if (simulated) json["simulation"] = Json::parse(simulated->simulation->json);
+    print_json(json);
+    return simulated && !simulated->passed() ? 1 : 0;
   }
   fmt::print("{} for {}: {}, {} of workspace\n", workload.name, executable.target(),
              counted(std::ssize(report.kernels), "kernel", "kernels"),
@@ -56,7 +74,10 @@ int run_explain(const ExplainArguments& arguments) {
     fmt::print("whole program: {} moved, {:.4g} operations, roofline {}\n", bytes_text(report.bytes), report.operations,
                time_text(report.roofline_seconds));
   }
-  return 0;
+  if (!simulated) return 0;
+  fmt::print("simulated on {}: {}{}", options.device, simulated->simulation->findings_text,
+             simulated->simulation->counts_text);
+  return simulated->passed() ? 0 : 1;
 }
 
 }  // namespace
@@ -67,6 +88,8 @@ void add_explain(CLI::App& app, int& code) {
   add_program(*command, arguments->program);
   add_common(*command, arguments->common);
   command->add_option("--target", arguments->target, "explain for a target without a device");
+  command->add_flag("--simulate", arguments->simulate,
+                    "run it in the simulator of the target: findings, and counts of each statement");
   command->callback([arguments, &code] { code = run_explain(*arguments); });
 }
 

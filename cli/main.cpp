@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   quern::cli::add_tune(app, code);
   quern::cli::add_bench(app, code);
   quern::cli::add_explain(app, code);
+  quern::cli::add_simulate(app, code);
   quern::cli::add_cache(app, code);
   quern::cli::add_demo(app, code);
   quern::cli::add_help(app, code);

@@ -12,6 +12,7 @@ namespace {
 struct RunArguments {
   ProgramArguments program;
   CommonArguments common;
+  std::string target;
   std::vector<std::string> in, out;
   std::uint64_t seed = 1;
   bool check = false;
@@ -68,7 +69,9 @@ int run_run(const RunArguments& arguments) {
     inputs = random_inputs(program, given, arguments.seed);
   }
   const Program bound = program.bind(sizes);
-  const Executable executable = compile(bound, options_of(arguments.common, {}));
+  Options options = options_of(arguments.common, {});
+  if (!arguments.target.empty()) options.device = simulator_of(arguments.target);
+  const Executable executable = compile(bound, options);
   const RunReport report =
       run_host(executable, inputs, {},
                {.check = arguments.check, .warmup = 2, .samples = arguments.samples, .seed = arguments.seed});
@@ -97,6 +100,10 @@ int run_run(const RunArguments& arguments) {
     if (!arguments.common.json)
       fmt::print("median of {} launches: {}\n", report.samples.size(), time_text(report.seconds));
   }
+  if (report.simulation) {
+    json["simulation"] = Json::parse(report.simulation->json);
+    if (!arguments.common.json) fmt::print("simulated: {}", report.simulation->findings_text);
+  }
   if (arguments.common.json) print_json(json);
   return report.passed() ? 0 : 1;
 }
@@ -112,6 +119,7 @@ void add_run(CLI::App& app, int& code) {
   command->add_option("--out", arguments->out, "where an output goes: NAME=FILE.npy")->take_all();
   command->add_option("--seed", arguments->seed, "of random inputs and of the elements checked");
   command->add_flag("--check", arguments->check, "compare with the reference evaluator; exit 1 where it differs");
+  command->add_option("--target", arguments->target, "a simulator to run on, as --device: sim:sm_90a");
   command->add_option("--samples", arguments->samples, "launches to time");
   command->callback([arguments, &code] { code = run_run(*arguments); });
 }

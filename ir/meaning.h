@@ -65,6 +65,9 @@ class Execution {
   // Adds elements to memory, each atomically.
   virtual void add(int lane, Location to, DType dtype, std::span<const std::byte> from) = 0;
 
+  // So many multiply-adds of the tensor cores happen, for the record.
+  virtual void multiplied(std::int64_t count) = 0;
+
   // A use that the instruction does not allow; what it does then is undefined.
   virtual void refuse(int lane, std::string reason) = 0;
 

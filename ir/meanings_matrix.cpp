@@ -196,6 +196,7 @@ bool wgmma_product(Execution& x, bool a_in_registers) {
   const Layout layout = wgmma_accumulator(n);
   if (x.number(3, 0) != 0) load_fragment(x, 0, layout, acc_type, false, acc);
   multiply(a, b, acc);
+  x.multiplied(std::int64_t{64} * n * k);
   store_fragment(x, 0, layout, acc_type, acc);
   return true;
 }
@@ -259,6 +260,7 @@ bool mma_sync(Execution& x) {
   load_fragment(x, 2, mma_sync_b(bytes), b_type, true, b);
   load_fragment(x, 0, mma_sync_c(), acc_type, false, acc);
   multiply(a, b, acc);
+  x.multiplied(std::int64_t{m} * n * k);
   store_fragment(x, 0, mma_sync_c(), acc_type, acc);
   return true;
 }

@@ -25,7 +25,7 @@ enum class Policy : std::uint8_t {
 };
 
 struct Options {
-  std::string device = {};  // "cuda:0", "cuda", "cpu"; empty: the best one present
+  std::string device = {};  // "cuda:0", "cuda", "cpu", "sim:sm_90a"; empty: the best one present
   std::string target = {};  // "cuda:sm_90a", "cpu:x86-64-v3": compile for it without a device
   Policy policy = Policy::nearest;
   double budget_seconds = 30;    // of tuning, for the whole program
@@ -88,7 +88,8 @@ class QUERN_API Executable {
   // `sizes` the values of the symbols, in the program's order. `workspace` has workspace_bytes(sizes) bytes aligned to
   // 256 and stays in use until the stream has passed this call; null: it is taken and given back in stream order.
   // Neither allocates nor locks once the same sizes have been prepared or launched. Throws Error for a wrong number of
-  // arguments or sizes, null, misaligned or overlapping pointers, and where no variant serves the call.
+  // arguments or sizes, null, misaligned or overlapping pointers, where no variant serves the call, and on the
+  // simulator where it finds anything.
   void launch(std::span<void* const> arguments, std::span<const std::int64_t> sizes = {}, void* stream = nullptr,
               void* workspace = nullptr) const;
 

@@ -54,7 +54,8 @@ QUERN_API std::vector<std::string> targets();
 // on the CPU.
 class QUERN_API Device {
  public:
-  // "cuda:1", "cuda" (the first GPU), "cpu", or "" for the best one present. Throws Error saying what is missing.
+  // "cuda:1", "cuda" (the first GPU), "cpu", "sim:sm_90a" (the simulator), or "" for the best one present. Throws Error
+  // saying what is missing.
   static Device open(std::string_view id = "");
 
   DeviceInfo info() const;

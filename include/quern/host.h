@@ -13,6 +13,7 @@
 #include "quern/dtype.h"
 #include "quern/export.h"
 #include "quern/program.h"
+#include "quern/simulation.h"
 
 namespace quern {
 
@@ -69,8 +70,11 @@ struct RunReport {
   std::vector<double> samples;      // seconds of each timed launch, caches as they are
   double seconds = 0;               // their median
   Report report;
+  std::optional<Simulation> simulation;  // on the simulator
 
+  // Whether all checks passed and the simulator found nothing.
   bool passed() const {
+    if (simulation && !simulation->clean()) return false;
     for (const OutputCheck& check : checks) {
       if (!check.passed()) return false;
     }

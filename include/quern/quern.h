@@ -14,6 +14,7 @@
 #include "quern/log.h"
 #include "quern/operators.h"
 #include "quern/program.h"
+#include "quern/simulation.h"
 #include "quern/store.h"
 
 namespace quern {

@@ -49,6 +49,20 @@ bool exceeds_limits(Launch& launch) {
 
 }  // namespace
 
+Report report_of(Launch launch, std::int64_t blocks) {
+  Report report;
+  report.findings = std::move(launch.findings);
+  KernelCounts& counts = report.kernels.emplace_back();
+  counts.kernel = launch.code.name;
+  counts.blocks = blocks;
+  for (std::size_t s = 0; s < launch.counts.size(); ++s) {
+    if (launch.counts[s].warps == 0) continue;
+    counts.total += launch.counts[s];
+    counts.statements.push_back({launch.code.statements[s].text, launch.code.statements[s].line, launch.counts[s]});
+  }
+  return report;
+}
+
 void run(Launch& launch) {
   if (exceeds_limits(launch)) return;
   const Code& code = launch.code;

@@ -55,6 +55,9 @@ struct Launch {
   bool is_full() const { return findings.size() >= kMostFindings; }
 };
 
+// What it found and counted.
+Report report_of(Launch launch, std::int64_t blocks);
+
 // Runs all blocks. Findings and counts are left in `launch`.
 void run(Launch& launch);
 

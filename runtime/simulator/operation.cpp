@@ -299,6 +299,10 @@ void Operation::add(int lane, Location to, DType dtype, std::span<const std::byt
   }
 }
 
+void Operation::multiplied(std::int64_t count) {
+  if (phase_ != Phase::landing) team_.launch.counts[step_.statement].products += count;
+}
+
 void Operation::refuse(int lane, std::string reason) {
   if (phase_ == Phase::landing) return;
   team_.report(FindingKind::misuse, warp_of(lane), Mask{1} << (lane % kLanes), "", -1, std::move(reason));

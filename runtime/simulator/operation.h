@@ -51,6 +51,7 @@ class Operation final : public ir::Execution {
   void load(int lane, ir::Location from, std::span<std::byte> to) override;
   void store(int lane, ir::Location to, std::span<const std::byte> from) override;
   void add(int lane, ir::Location to, DType dtype, std::span<const std::byte> from) override;
+  void multiplied(std::int64_t count) override;
   void refuse(int lane, std::string reason) override;
   void sync_warp() override;
   bool meet() override;

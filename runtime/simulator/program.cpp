@@ -252,7 +252,7 @@ class SimulatorProgram final : public LoadedProgram {
     bind(step, memory, context, launch);
     memory.begin_launch();
     run(launch);
-    add(launch, grid[0] * grid[1] * grid[2], report);
+    add(report_of(std::move(launch), grid[0] * grid[1] * grid[2]), report);
   }
 
   static void bind(const quern::Launch& step, const Memory& memory, const PlanContext& context, Launch& launch) {
@@ -294,18 +294,6 @@ class SimulatorProgram final : public LoadedProgram {
     constexpr std::array<int, 4> kSwizzles = {0, 32, 64, 128};
     result.swizzle_bytes = kSwizzles[static_cast<std::size_t>(map.swizzle)];
     return result;
-  }
-
-  static void add(Launch& launch, std::int64_t blocks, Report& report) {
-    std::ranges::move(launch.findings, std::back_inserter(report.findings));
-    KernelCounts& counts = report.kernels.emplace_back();
-    counts.kernel = launch.code.name;
-    counts.blocks = blocks;
-    for (std::size_t s = 0; s < launch.counts.size(); ++s) {
-      if (launch.counts[s].warps == 0) continue;
-      counts.total += launch.counts[s];
-      counts.statements.push_back({launch.code.statements[s].text, launch.code.statements[s].line, launch.counts[s]});
-    }
   }
 
   const Plan plan_;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace quern::runtime::simulator {
@@ -85,6 +87,11 @@ Counts Report::total() const {
   Counts sum;
   for (const KernelCounts& kernel : kernels) sum += kernel.total;
   return sum;
+}
+
+void add(Report launch, Report& report) {
+  std::ranges::move(launch.findings, std::back_inserter(report.findings));
+  std::ranges::move(launch.kernels, std::back_inserter(report.kernels));
 }
 
 std::string to_text(const Finding& f) {

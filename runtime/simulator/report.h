@@ -85,6 +85,9 @@ struct Report {
   Counts total() const;
 };
 
+// Appends what a further launch found and counted.
+void add(Report launch, Report& report);
+
 std::string to_text(const Finding& finding);
 // All findings, and how many there are.
 std::string findings_text(const Report& report);

@@ -63,14 +63,20 @@ TEST_F(Documentation, OfJson) {
     return document(call);
   };
   write("one.workloads", "sum | row_sum(m=8, n=64)\n");
+  const Names simulation{"simulation"};
   const Names report = documented("report"), check = documented("check"), winner = documented("winner");
   EXPECT_EQ(fields(document({"devices"})), documented("`devices`"));
   EXPECT_EQ(fields(print({"compile", "add(n=8)"})), documented("`compile`") + report);
-  EXPECT_EQ(fields(print({"explain", "add(n=8)"})), documented("`explain`") + report);
   const Names emitted = fields(print({"compile", "add(n=8)", "--emit", "tile"}));
   EXPECT_EQ(emitted + fields(print({"compile", "add(n=8)", "--emit", "tile", "-o", "f"})),
             documented("`compile --emit`"));
-  EXPECT_EQ(fields(print({"run", "add(n=8)", "--check", "--samples", "1"})), documented("`run`") + check);
+  EXPECT_EQ(fields(print({"run", "add(n=8)", "--check", "--samples", "1"})) + simulation, documented("`run`") + check);
+  const std::vector<std::string> simulated = {"run", "add(n=8)", "--target", "sim:sm_90a", "--check"};
+  EXPECT_EQ(fields(document(simulated), simulation) + Names({"seconds", "samples"}), documented("`run`") + check);
+  EXPECT_EQ(fields(document({"explain", "add(n=8)", "--simulate"}), simulation), documented("`explain`") + report);
+  const Outcome race = quern({"simulate", QUERN_SOURCE_DIR "/examples/race.kernel", "--json"});
+  EXPECT_EQ(race.code, 1);
+  EXPECT_EQ(fields(Json::parse(race.out), {"axes"}), documented("simulation") + documented("counts"));
   EXPECT_EQ(fields(print({"tune", "add(n=8)", "--budget", "0"})), documented("`tune`"));
   EXPECT_EQ(fields(print({"bench", "add(n=8)", "--samples", "1"}), {"report"}), documented("`bench`"));
   EXPECT_EQ(fields(print({"demo", "--workloads", "one.workloads", "--budget", "0"}), {"report", "checks"}),

@@ -45,7 +45,8 @@ Change with(std::size_t operand, const std::function<ir::Expr(const ir::Expr&)>&
     return ir::make_stmt(std::move(intrinsic));
   };
 }
-const Change kOtherPhase = with(1, [](const ir::Expr& parity) { return ir::constant(parity->dtype, std::int64_t{1}) - parity; });
+const Change kOtherPhase =
+    with(1, [](const ir::Expr& parity) { return ir::constant(parity->dtype, std::int64_t{1}) - parity; });
 Change plus(std::size_t operand, std::int64_t amount) {
   return with(operand, [=](const ir::Expr& e) { return e + ir::constant(e->dtype, amount); });
 }
@@ -65,7 +66,7 @@ struct Planted {
   IntrinsicId intrinsic;
   int which;
   Change change;
-  std::string finds;  // the kind; "wrong": the result
+  std::string finds;                // the kind; "wrong": the result
   std::set<std::string> also = {};  // kinds of what follows from it under some orders of the warps
 };
 void PrintTo(const Planted& planted, std::ostream* stream) { *stream << planted.name; }
@@ -74,7 +75,13 @@ const Planted kPlanted[] = {
     {"NoFenceBeforeTheStore", "persistent_gemm", IntrinsicId::fence_proxy_async, 0, removed, "missing-fence"},
     {"NoWaitForTheData", "persistent_gemm", IntrinsicId::mbarrier_wait, 1, removed, "race", {"exited", "barrier"}},
     {"NoWaitForTheRoom", "persistent_gemm", IntrinsicId::mbarrier_wait, 0, removed, "barrier", {"deadlock"}},
-    {"OtherPhaseOfFull", "persistent_gemm", IntrinsicId::mbarrier_wait, 1, kOtherPhase, "race", {"deadlock", "barrier"}},
+    {"OtherPhaseOfFull",
+     "persistent_gemm",
+     IntrinsicId::mbarrier_wait,
+     1,
+     kOtherPhase,
+     "race",
+     {"deadlock", "barrier"}},
     {"OtherPhaseOfEmpty", "persistent_gemm", IntrinsicId::mbarrier_wait, 0, kOtherPhase, "deadlock"},
     {"NoInitFence", "persistent_gemm", IntrinsicId::mbarrier_init_fence, 0, removed, "missing-fence"},
     {"TooManyBytesExpected", "persistent_gemm", IntrinsicId::mbarrier_expect, 0, plus(1, 16), "deadlock"},
@@ -87,8 +94,20 @@ const Planted kPlanted[] = {
     {"ADescriptorAside", "persistent_gemm", IntrinsicId::wgmma_descriptor, 0, shifted(1, 512), "race"},
     {"ASwizzleAside", "persistent_gemm", IntrinsicId::wgmma_descriptor, 1, of(4, 64), "wrong"},
     {"NoFenceBeforeWgmma", "wgmma_registers", IntrinsicId::fence_proxy_async, 0, removed, "missing-fence"},
-    {"ARowAside", "mma_sync_matmul", IntrinsicId::ldmatrix, 0, shifted(1, 4), "misaligned", {"misuse", "out-of-bounds"}},
-    {"NoBarrierInTheCluster", "cluster_gemm", IntrinsicId::cluster_wait, 0, removed, "race", {"barrier", "deadlock", "missing-fence", "unwritten"}},
+    {"ARowAside",
+     "mma_sync_matmul",
+     IntrinsicId::ldmatrix,
+     0,
+     shifted(1, 4),
+     "misaligned",
+     {"misuse", "out-of-bounds"}},
+    {"NoBarrierInTheCluster",
+     "cluster_gemm",
+     IntrinsicId::cluster_wait,
+     0,
+     removed,
+     "race",
+     {"barrier", "deadlock", "missing-fence", "unwritten"}},
 };
 
 // Two tiles of each kernel, and more steps than stages.
@@ -119,7 +138,8 @@ TEST_P(PlantedFaults, AreFound) {
     if (kinds.empty()) kinds.insert("wrong");
     EXPECT_TRUE(kinds.contains(p.finds)) << "seed " << seed << "\n" << told;
     kinds.erase(p.finds);
-    for (const std::string& kind : kinds) EXPECT_TRUE(p.also.contains(kind)) << kind << ", seed " << seed << "\n" << told;
+    for (const std::string& kind : kinds)
+      EXPECT_TRUE(p.also.contains(kind)) << kind << ", seed " << seed << "\n" << told;
   }
   runtime::simulator::set_mode(true);
 }

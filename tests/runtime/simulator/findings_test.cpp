@@ -58,25 +58,27 @@ const Planted kPlanted[] = {
     {"TwoThreadsWriteOnePlace", "y[lane] = 1.0\n", "race y", "if warp == 0 {\n y[lane] = 1.0\n}\n"},
     {"BlocksShareAnElement", "if warp == 0 {\n y[b * 16 + lane] = 1.0\n}\n", "race y",
      "if warp == 0 {\n y[b * 32 + lane] = 1.0\n}\n", 256, 2},
-    {"ABlockReadsAnothersElement", "y[b * 64 + warp * 32 + lane] = 1.0\nbarrier()\nfragment r: f32[1]\nr[0] = y[lane]\n",
-     "race y",
-     "y[b * 64 + warp * 32 + lane] = 1.0\nbarrier()\nfragment r: f32[1]\nr[0] = y[b * 64 + 63 - warp * 32 - lane]\n", 256,
-     2},
+    {"ABlockReadsAnothersElement",
+     "y[b * 64 + warp * 32 + lane] = 1.0\nbarrier()\nfragment r: f32[1]\nr[0] = y[lane]\n", "race y",
+     "y[b * 64 + warp * 32 + lane] = 1.0\nbarrier()\nfragment r: f32[1]\nr[0] = y[b * 64 + 63 - warp * 32 - lane]\n",
+     256, 2},
     {"PlainStoreToASum", "if b == 0 {\n y[lane] = 1.0\n} else {\n atomic sum y[lane] = 1.0\n}\n", "race y",
      "atomic sum y[lane] = 1.0\n", 256, 2},
     {"PartOfAWarpAtABarrier", "if lane < 16 {\n barrier()\n}\n", "barrier", "barrier()\n", 256, 1, 1},
     {"AWarpMissesABarrier", "if warp == 0 {\n barrier()\n}\n", "deadlock", "barrier()\n"},
     {"NamedBarrierOfTooFew", "named_barrier(1, 96)\n", "deadlock", "named_barrier(1, 64)\n"},
-    {"NamedBarrierOfOtherCounts", "if warp == 0 {\n named_barrier(1, 32)\n named_barrier(1, 64)\n} else {\n "
+    {"NamedBarrierOfOtherCounts",
+     "if warp == 0 {\n named_barrier(1, 32)\n named_barrier(1, 64)\n} else {\n "
      "named_barrier(1, 96)\n}\n",
      "barrier; deadlock", "named_barrier(1, 64)\n"},
     {"NoSuchBarrier", "named_barrier(16, 64)\n", "limit", "named_barrier(15, 64)\n"},
-    {"ArrivalReleasesWhatWaits",
-     "if warp == 0 {\n s[lane] = x[lane]\n} else {\n y[lane] = s[31 - lane]\n}\n", "race s; uninitialised s",
+    {"ArrivalReleasesWhatWaits", "if warp == 0 {\n s[lane] = x[lane]\n} else {\n y[lane] = s[31 - lane]\n}\n",
+     "race s; uninitialised s",
      "if warp == 0 {\n s[lane] = x[lane]\n named_arrive(2, 64)\n} else {\n named_barrier(2, 64)\n y[lane] = s[31 - "
      "lane]\n}\n"},
     {"CpAsyncWithoutAWait",
-     "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\ncp_async_commit()\nbarrier()\ny[warp * 32 + "
+     "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\ncp_async_commit()\nbarrier()\ny[warp * 32 "
+     "+ "
      "lane] = s[127 - lane]\n",
      "exited; race s",
      "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\ncp_async_commit()\ncp_async_wait(0)\n"
@@ -88,10 +90,12 @@ const Planted kPlanted[] = {
      "for i in 2 rolled {\ncp_async(s[i * 256 + warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\n"
      "cp_async_commit()\n}\ncp_async_wait(1)\nbarrier()\ny[warp * 32 + lane] = s[lane]\ncp_async_wait(0)\n"},
     {"CpAsyncSeenByItsThreadAlone",
-     "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\ncp_async_commit()\ncp_async_wait(0)\ny[warp * "
+     "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, "
+     "16)\ncp_async_commit()\ncp_async_wait(0)\ny[warp * "
      "32 + lane] = s[warp * 128 + lane]\n",
      "race s",
-     "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\ncp_async_commit()\ncp_async_wait(0)\ny[warp * "
+     "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, "
+     "16)\ncp_async_commit()\ncp_async_wait(0)\ny[warp * "
      "32 + lane] = s[warp * 128 + lane * 4]\n"},
     {"MbarrierNeverInitialised", "mbarrier_arrive(full[0])\n", "barrier",
      "if warp == 0 && lane == 0 {\n mbarrier_init(full[0], 64)\n}\nbarrier()\nmbarrier_arrive(full[0])\n"},

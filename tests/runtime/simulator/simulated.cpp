@@ -16,15 +16,9 @@ std::set<std::string> Simulated::kinds() const {
   return all;
 }
 
-Counts Simulated::total() const {
-  Counts sum;
-  for (const Counts& c : counts) sum += c;
-  return sum;
-}
-
 const Counts& Simulated::of(const std::string& text) const {
-  for (std::size_t s = 0; s < statements.size(); ++s) {
-    if (statements[s].find(text) != std::string::npos) return counts[s];
+  for (const StatementCounts& s : kernel.statements) {
+    if (s.statement.find(text) != std::string::npos) return s.counts;
   }
   throw InternalError("no statement holds " + text);
 }
@@ -33,23 +27,13 @@ Simulated simulate(const std::string& text, std::vector<std::vector<float>> memo
                    const std::vector<std::string>& unwritten, const Settings& settings) {
   const ir::Kernel kernel = ir::parse_kernel(text);
   ir::verify(kernel);
-  const Target target = parse_target("sim:sm_90a");
-  Launch launch(compile_code(kernel, {}, {}), target, settings);
-  for (std::size_t d = 0; d < kernel.grid.size(); ++d) launch.code.grid[d] = *ir::as_integer(kernel.grid[d]);
-  std::vector<Window> windows(memory.size());
+  std::vector<KernelArgument> arguments;
   for (std::size_t p = 0; p < memory.size(); ++p) {
-    Window& window = windows[p];
-    window.name = kernel.params[p]->name;
-    window.data = reinterpret_cast<std::byte*>(memory[p].data());
-    window.bytes = static_cast<std::int64_t>(memory[p].size() * sizeof(float));
-    window.granule = byte_size(kernel.params[p]->dtype);
-    window.shadow.reset(window.bytes / window.granule);
-    if (std::ranges::find(unwritten, window.name) == unwritten.end()) window.shadow.set_all_written();
-    launch.globals.push_back(&window);
+    const bool written = std::ranges::find(unwritten, kernel.params[p]->name) == unwritten.end();
+    arguments.push_back({std::as_writable_bytes(std::span(memory[p])), written});
   }
-  run(launch);
-  Simulated result{std::move(launch.findings), std::move(launch.counts), {}, std::move(memory)};
-  for (const Statement& s : launch.code.statements) result.statements.push_back(s.text);
+  Report report = run_kernel(kernel, {}, arguments, parse_target("sim:sm_90a"), settings);
+  Simulated result{std::move(report.findings), std::move(report.kernels.at(0)), std::move(memory)};
   return result;
 }
 

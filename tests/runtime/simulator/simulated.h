@@ -7,19 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "runtime/simulator/launch.h"
+#include "runtime/simulator/kernel_run.h"
 
 namespace quern::runtime::simulator {
 
 struct Simulated {
   std::vector<Finding> findings;
-  std::vector<Counts> counts;  // of each statement
-  std::vector<std::string> statements;
+  KernelCounts kernel;
   std::vector<std::vector<float>> memory;  // of each parameter, after the run
 
   // "race s", "uninitialised x": kinds and buffers of the findings.
   std::set<std::string> kinds() const;
-  Counts total() const;
   // Of the first statement whose text holds `text`.
   const Counts& of(const std::string& text) const;
 };
@@ -29,7 +27,8 @@ struct Simulated {
 Simulated simulate(const std::string& text, std::vector<std::vector<float>> memory,
                    const std::vector<std::string>& unwritten = {}, const Settings& settings = {});
 
-// Around a body: `kernel f (x: f32[n], y: f32[n]) grid (b in blocks) warps w lanes 32 thread (warp, lane) { shared s: f32[1024] ... }`.
+// Around a body: `kernel f (x: f32[n], y: f32[n]) grid (b in blocks) warps w lanes 32 thread (warp, lane) { shared s:
+// f32[1024] ... }`.
 std::string kernel_text(const std::string& body, int elements = 256, int blocks = 1, int warps = 2);
 
 }  // namespace quern::runtime::simulator

@@ -1,0 +1,110 @@
+// The simulator behind the public face.
+
+#include "quern/simulation.h"
+
+#include <set>
+#include <vector>
+
+#include "api/simulation.h"
+#include "autotune/random_inputs.h"
+#include "base/error.h"
+#include "codegen/cuda/module.h"
+#include "compiler/expand_tiles.h"
+#include "compiler/hoist.h"
+#include "compiler/peel_checks.h"
+#include "ir/kernel_parser.h"
+#include "ir/kernel_rewrite.h"
+#include "ir/kernel_verify.h"
+#include "ir/intrinsics.h"
+#include "runtime/device.h"
+#include "runtime/simulator/kernel_run.h"
+
+namespace quern {
+namespace api {
+
+Simulation simulation_of(const runtime::simulator::Report& report) {
+  return {.findings = static_cast<std::int64_t>(report.findings.size()),
+          .findings_text = findings_text(report),
+          .counts_text = counts_text(report),
+          .json = to_json(report)};
+}
+
+namespace {
+
+// A user's kernel program, whose faults are the user's to mend.
+ir::Kernel thread_form(std::string_view text) {
+  ir::Kernel kernel = ir::parse_kernel(text);
+  try {
+    ir::verify(kernel);
+  } catch (const InternalError& e) {
+    fail("{}", e.what());
+  }
+  if (kernel.form == ir::Form::thread) return kernel;
+  return compiler::hoist(compiler::peel_checks(compiler::expand_tiles(kernel)));
+}
+
+struct Written {
+  std::set<const ir::Tensor*> stored, added;
+};
+
+// The parameters that the kernel writes, and those of them that it adds to.
+Written written_by(const ir::Kernel& kernel) {
+  Written written;
+  ir::visit(kernel.body, [&](const ir::Stmt& stmt, const ir::Enclosing&) {
+    if (const auto* store = ir::get_if<ir::Store>(stmt)) {
+      (store->atomic ? written.added : written.stored).insert(store->buffer.get());
+    } else if (const auto* move = ir::get_if<ir::Move>(stmt)) {
+      written.stored.insert(move->to.get());
+    } else if (const auto* intrinsic = ir::get_if<ir::Intrinsic>(stmt)) {
+      const bool adds = intrinsic->id == ir::IntrinsicId::tma_reduce_add;
+      if (adds || intrinsic->id == ir::IntrinsicId::tma_store) {
+        const auto map = static_cast<std::size_t>(*ir::as_integer(intrinsic->args[0]));
+        (adds ? written.added : written.stored).insert(kernel.maps[map].buffer.get());
+      }
+    }
+    return true;
+  });
+  return written;
+}
+
+}  // namespace
+}  // namespace api
+
+Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOptions& options) {
+  namespace simulator = runtime::simulator;
+  const ir::Kernel kernel = api::thread_form(text);
+  const Target target = parse_target(options.target);
+  if (target.kind != TargetKind::sim) {
+    fail("target '{}' is no simulator; kernel programs run on one, such as sim:sm_90a", options.target);
+  }
+  std::vector<std::int64_t> symbols;
+  for (const ir::VarRef& symbol : kernel.symbols) {
+    const auto size = sizes.find(symbol->name);
+    if (size == sizes.end()) fail("symbol '{}' of {} has no value", symbol->name, kernel.name);
+    symbols.push_back(size->second);
+  }
+  const api::Written written = api::written_by(kernel);
+  runtime::Device& device = runtime::open_device(options.target);
+  std::vector<runtime::Buffer> memory;
+  std::vector<simulator::KernelArgument> arguments;
+  for (std::size_t p = 0; p < kernel.params.size(); ++p) {
+    const ir::Buffer* param = kernel.params[p].get();
+    const bool stored = written.stored.contains(param), added = written.added.contains(param);
+    const auto bytes = static_cast<std::size_t>(simulator::parameter_bytes(kernel, p, symbols));
+    const runtime::Buffer& buffer = memory.emplace_back(device, bytes);
+    if (stored || added) {
+      device.fill(buffer.data(), added ? 0 : 0xff, bytes, nullptr);
+    } else {
+      ir::Program one;
+      one.inputs = {ir::make_tensor(param->name, param->dtype,
+                                    {static_cast<std::int64_t>(bytes) / byte_size(param->dtype)})};
+      device.upload(buffer.data(), autotune::random_inputs(one, options.seed + p)[0].data(), bytes, nullptr);
+    }
+    arguments.push_back({{static_cast<std::byte*>(buffer.data()), bytes}, added || !stored});
+  }
+  const codegen::CudaModule module = codegen::print_module(std::vector<ir::Kernel>{kernel}, target);
+  return api::simulation_of(simulator::run_kernel(kernel, symbols, arguments, target, {options.checks, options.seed},
+                                                  module.lines.at(0)));
+}
+
+}  // namespace quern
