@@ -1,7 +1,5 @@
 // The simulator behind the public face.
 
-#include "quern/simulation.h"
-
 #include <set>
 #include <vector>
 
@@ -12,10 +10,11 @@
 #include "compiler/expand_tiles.h"
 #include "compiler/hoist.h"
 #include "compiler/peel_checks.h"
+#include "ir/intrinsics.h"
 #include "ir/kernel_parser.h"
 #include "ir/kernel_rewrite.h"
 #include "ir/kernel_verify.h"
-#include "ir/intrinsics.h"
+#include "quern/simulation.h"
 #include "runtime/device.h"
 #include "runtime/simulator/kernel_run.h"
 
@@ -96,15 +95,15 @@ Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOpt
       device.fill(buffer.data(), added ? 0 : 0xff, bytes, nullptr);
     } else {
       ir::Program one;
-      one.inputs = {ir::make_tensor(param->name, param->dtype,
-                                    {static_cast<std::int64_t>(bytes) / byte_size(param->dtype)})};
+      one.inputs = {
+          ir::make_tensor(param->name, param->dtype, {static_cast<std::int64_t>(bytes) / byte_size(param->dtype)})};
       device.upload(buffer.data(), autotune::random_inputs(one, options.seed + p)[0].data(), bytes, nullptr);
     }
     arguments.push_back({{static_cast<std::byte*>(buffer.data()), bytes}, added || !stored});
   }
   const codegen::CudaModule module = codegen::print_module(std::vector<ir::Kernel>{kernel}, target);
-  return api::simulation_of(simulator::run_kernel(kernel, symbols, arguments, target, {options.checks, options.seed},
-                                                  module.lines.at(0)));
+  return api::simulation_of(
+      simulator::run_kernel(kernel, symbols, arguments, target, {options.checks, options.seed}, module.lines.at(0)));
 }
 
 }  // namespace quern

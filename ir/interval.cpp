@@ -241,7 +241,10 @@ Range Simplifier::range_of_call(const Expr& e) {
     }
     case Op::mod: {
       const Interval a = arg(0);
-      const Interval r = modulus(a, arg(1));
+      Interval r = modulus(a, arg(1));
+      // What divides both divides the remainder.
+      const std::int64_t by = std::gcd(divisor(e->args[0]), divisor(e->args[1]));
+      if (r.lo && *r.lo >= 0 && r.hi && by > 1) r.hi = *r.hi - *r.hi % by;
       return of(!r.lo && a.lo && a.hi ? limits(e->dtype) : r);
     }
     case Op::select:

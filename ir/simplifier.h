@@ -124,6 +124,7 @@ class Simplifier {
 
   Expr divide_by_constant(const Expr& a, std::int64_t c);
   Expr remainder_by_constant(const Expr& a, std::int64_t c);
+  std::optional<std::pair<Polynomial, Polynomial>> aligned_parts(const Polynomial& p, std::int64_t c);
   std::optional<std::pair<Polynomial, Polynomial>> divide_polynomial(const Expr& a, const Expr& b);
   Polynomial exact_polynomial(const Expr& e);
 

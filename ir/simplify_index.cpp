@@ -21,6 +21,31 @@ std::optional<std::int64_t> positive_constant(const Expr& e) {
   return value && *value > 0 ? value : std::nullopt;
 }
 
+// p = high + low, where every term of high is a multiple of `factor`, which divides c, and low's values lie in one
+// window of it, shifted to begin at 0: low tells nothing of p // c, and stays as it is in p % c.
+template <typename IntervalOf, typename DivisorOf>
+std::optional<std::pair<Polynomial, Polynomial>> split_aligned(const Polynomial& p, std::int64_t c,
+                                                               const IntervalOf& interval_of,
+                                                               const DivisorOf& divisor_of) {
+  std::int64_t factor = 1;
+  std::optional<std::pair<Polynomial, Polynomial>> best;
+  for (const Term& candidate : p.terms) {
+    const std::int64_t by = std::gcd(divisor_of(candidate), c);
+    if (by <= factor) continue;
+    Polynomial high, low;
+    for (const Term& term : p.terms) (divisor_of(term) % by == 0 ? high : low).terms.push_back(term);
+    if (low.terms.empty()) continue;
+    low.constant = p.constant;
+    const auto place = window(interval_of(low), by);
+    if (!place) continue;
+    high.constant = by * *place;
+    low.constant -= by * *place;
+    best = std::pair(std::move(high), std::move(low));
+    factor = by;
+  }
+  return best;
+}
+
 // All terms of `part` stand in `p` with the same coefficients.
 bool contains(const Polynomial& p, const Polynomial& part) {
   return !part.terms.empty() && std::all_of(part.terms.begin(), part.terms.end(), [&](const Term& term) {
@@ -104,6 +129,11 @@ Expr Simplifier::divide(const Expr& a, const Expr& b) {
   return result;
 }
 
+std::optional<std::pair<Polynomial, Polynomial>> Simplifier::aligned_parts(const Polynomial& p, std::int64_t c) {
+  return split_aligned(
+      p, c, [this](const Polynomial& q) { return interval(q); }, [this](const Term& term) { return divisor(term); });
+}
+
 Expr Simplifier::divide_by_constant(const Expr& a, std::int64_t c) {
   const DType dtype = a->dtype;
   const Polynomial p = exact_polynomial(a);
@@ -132,6 +162,8 @@ Expr Simplifier::divide_by_constant(const Expr& a, std::int64_t c) {
   std::int64_t product = 0;
   if (const auto digits = split_digits(open, c, [this](const Polynomial& q) { return interval(q); })) {
     part = divide(pool_.expression(digits->high, dtype), number(dtype, c / digits->factor));
+  } else if (const auto parts = aligned_parts(open, c)) {
+    part = divide(pool_.expression(parts->first, dtype), number(dtype, c));
   } else if (inner && atom->op == Op::floor_div && !__builtin_mul_overflow(*inner, c, &product) &&
              product <= highest_integer(dtype)) {
     part = divide(atom->args[0], number(dtype, product));
@@ -229,6 +261,10 @@ Expr Simplifier::remainder_by_constant(const Expr& a, std::int64_t c) {
     const Expr high = remainder(pool_.expression(digits->high, dtype), number(dtype, c / digits->factor));
     const Polynomial sum = add(digits->low, pool_.polynomial(high), digits->factor);
     return pool_.expression(recombine(sum, dtype), dtype);
+  }
+  if (const auto parts = aligned_parts(rest, c)) {
+    const Expr high = remainder(pool_.expression(parts->first, dtype), number(dtype, c));
+    return pool_.expression(recombine(add(parts->second, pool_.polynomial(high)), dtype), dtype);
   }
   if (const Node* atom = only_atom(pool_, rest); atom && atom->kind == ExprKind::call && atom->op == Op::mod) {
     const auto inner = positive_constant(atom->args[1]);

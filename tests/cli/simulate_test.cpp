@@ -13,14 +13,13 @@ namespace {
 using Simulate = Command;
 
 TEST_F(Simulate, EveryExampleRunsWithoutFindings) {
-  const std::vector<std::vector<std::string>> examples = {
-      {"linear_gelu.qn", "m=33,n=40,k=24"},
-      {"conv_relu.qn", "n=1,h=7,w=9,c=4,k=8"},
-      {"elementwise.qn", "m=5,n=72"},
-      {"softmax.qn", "m=5,n=300"}};
+  const std::vector<std::vector<std::string>> examples = {{"linear_gelu.qn", "m=33,n=40,k=24"},
+                                                          {"conv_relu.qn", "n=1,h=7,w=9,c=4,k=8"},
+                                                          {"elementwise.qn", "m=5,n=72"},
+                                                          {"softmax.qn", "m=5,n=300"}};
   for (const auto& example : examples) {
-    const std::vector<std::string> call = {"run", QUERN_SOURCE_DIR "/examples/" + example[0], "-D", example[1],
-                                           "--target", "sim:sm_90a", "--check"};
+    const std::vector<std::string> call = {
+        "run", QUERN_SOURCE_DIR "/examples/" + example[0], "-D", example[1], "--target", "sim:sm_90a", "--check"};
     EXPECT_NE(output(call).find("simulated: 0 findings"), std::string::npos) << example[0];
   }
 }
@@ -44,8 +43,10 @@ TEST_F(Simulate, CountsStandBesideTheRoofline) {
 }
 
 TEST_F(Simulate, WhatIsNoSimulatorIsRefused) {
-  EXPECT_NE(refusal({"run", "add(n=8)", "--target", "cuda:sm_90a"}).find("is compiled for, not run on"), std::string::npos);
-  EXPECT_NE(refusal({"simulate", QUERN_SOURCE_DIR "/examples/race.kernel", "--target", "cuda:sm_90a"}).find("is no simulator"),
+  EXPECT_NE(refusal({"run", "add(n=8)", "--target", "cuda:sm_90a"}).find("is compiled for, not run on"),
+            std::string::npos);
+  EXPECT_NE(refusal({"simulate", QUERN_SOURCE_DIR "/examples/race.kernel", "--target", "cuda:sm_90a"})
+                .find("is no simulator"),
             std::string::npos);
   EXPECT_NE(refusal({"simulate", "no.kernel"}).find("cannot read the kernel program no.kernel"), std::string::npos);
 }
