@@ -27,17 +27,20 @@ void PrintTo(const Example& example, std::ostream* stream) { *stream << example.
 constexpr std::int64_t kKiB = 1024;
 
 const Example kExamples[] = {
-    {"add", "kernel f(x: f32[16384], z: f32[16384]) -> (y: f32[16384]) { y[i] = x[i] + z[i] }", 128 * kKiB, 64 * kKiB, 1,
-     0},
+    {"add", "kernel f(x: f32[16384], z: f32[16384]) -> (y: f32[16384]) { y[i] = x[i] + z[i] }", 128 * kKiB, 64 * kKiB,
+     1, 0},
     // A row of biases for each of the 128 rows.
     {"bias_gelu",
      "kernel f(x: bf16[128, 512], b: bf16[512]) -> (y: bf16[128, 512]) {\n"
      "y[i, j] = bf16(gelu(f32(x[i, j]) + f32(b[j]))) }",
      256 * kKiB, 128 * kKiB, 1, 0},
-    {"transpose", "kernel f(x: f32[256, 256]) -> (y: f32[256, 256]) { y[j, i] = x[i, j] }", 256 * kKiB, 256 * kKiB, 1, 0},
+    {"transpose", "kernel f(x: f32[256, 256]) -> (y: f32[256, 256]) { y[j, i] = x[i, j] }", 256 * kKiB, 256 * kKiB, 1,
+     0},
     // Few rows are split in 16 parts, whose sums are summed by a second kernel.
-    {"row_sum", "kernel f(x: f32[64, 4096]) -> (y: f32[64]) { y[i] = sum[j](x[i, j]) }", 1028 * kKiB, 4 * kKiB + 256, 1, 0},
-    {"column_sum", "kernel f(x: f32[1024, 256]) -> (y: f32[256]) { y[j] = sum[i](x[i, j]) }", 1040 * kKiB, 17 * kKiB, 1, 0},
+    {"row_sum", "kernel f(x: f32[64, 4096]) -> (y: f32[64]) { y[i] = sum[j](x[i, j]) }", 1028 * kKiB, 4 * kKiB + 256, 1,
+     0},
+    {"column_sum", "kernel f(x: f32[1024, 256]) -> (y: f32[256]) { y[j] = sum[i](x[i, j]) }", 1040 * kKiB, 17 * kKiB, 1,
+     0},
     {"softmax",
      R"(kernel f(x: bf16[8, 4096]) -> (y: bf16[8, 4096]) {
        t[i] = max[j](f32(x[i, j]))
@@ -88,8 +91,6 @@ TEST_P(SimulatedCounts, AreWhatTheSchedulePromises) {
 
 INSTANTIATE_TEST_SUITE_P(Simulator, SimulatedCounts, testing::ValuesIn(kExamples),
                          [](const auto& instance) { return std::string(instance.param.name); });
-
-
 
 }  // namespace
 }  // namespace quern::pipeline

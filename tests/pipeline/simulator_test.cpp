@@ -2,13 +2,29 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "compiler/strategies/strategy.h"
+#include "ir/generate.h"
+#include "ir/parser.h"
+#include "runtime/simulator/device.h"
 #include "tests/pipeline/differential.h"
 #include "tests/pipeline/tile_programs.h"
 
 namespace quern::pipeline {
 namespace {
+
+#if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+constexpr bool kIsMeasured = true;
+#else
+constexpr bool kIsMeasured = false;
+#endif
 
 runtime::Device& simulator() { return runtime::open_device("sim:sm_90a"); }
 
@@ -36,6 +52,61 @@ TEST_P(SimulatedTilePrograms, AgreeWithTheReferenceAndHaveNoFindings) {
 
 INSTANTIATE_TEST_SUITE_P(Simulator, SimulatedTilePrograms, testing::ValuesIn(tile_programs()),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
+
+// --- How long it takes ----------------------------------------------------------------------------------------------
+
+// Seconds of the fastest of a few runs of one block.
+double seconds_of(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
+                  bool checks) {
+  runtime::simulator::set_mode(checks);
+  const auto loaded = simulator().load(artifact.plan, artifact.binary);
+  std::vector<runtime::Buffer> buffers;
+  std::vector<void*> pointers;
+  const auto add = [&](const std::vector<ir::OwnedTensor>& tensors) {
+    for (const ir::OwnedTensor& tensor : tensors) {
+      buffers.emplace_back(simulator(), tensor.bytes.size());
+      simulator().upload(buffers.back().data(), tensor.bytes.data(), tensor.bytes.size(), nullptr);
+      pointers.push_back(buffers.back().data());
+    }
+  };
+  add(ir::generate_inputs(program, sizes, 1));
+  add(ir::allocate_outputs(program, sizes));
+  double best = 1e9;
+  for (int i = 0; i < 3; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    loaded->launch(pointers, sizes, nullptr, nullptr);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  runtime::simulator::set_mode(true);
+  return best;
+}
+
+void expect_seconds(const char* what, const Artifact& artifact, const ir::Program& program,
+                    std::span<const std::int64_t> sizes, double checked, double values_alone) {
+  const double slow = seconds_of(artifact, program, sizes, true), fast = seconds_of(artifact, program, sizes, false);
+  std::printf("%s: %.1f ms checked, %.1f ms values alone\n", what, 1e3 * slow, 1e3 * fast);
+  if (!kIsMeasured) return;
+  EXPECT_LE(slow, checked) << what;
+  EXPECT_LE(fast, values_alone) << what;
+}
+
+// Of one block: a step of 128 x 128 x 64 of ordinary arithmetic, one of 128 x 256 x 64 of a wgmma pipeline with all
+// that surrounds it.
+TEST(SimulatorSpeed, StepsOfABlockAreQuick) {
+  const Target& target = simulator().info().target;
+  const ir::Program program = ir::parse_program(
+      "kernel f(x: f32[128, 64], w: f32[64, 128]) -> (y: f32[128, 128]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }");
+  const auto choose = [](const ir::Program&, const compiler::Strategy& strategy) {
+    return compiler::parse_schedule("contraction block=128x128x16 thread=8x8 stages=3 copy=async split_k=1 raster=8",
+                                    strategy.fields);
+  };
+  expect_seconds("128x128x64 SIMT", compile(schedule_program(program, target, choose), target), program, {}, 0.5, 0.1);
+
+  const TileProgram& tile = tile_programs()[0];
+  ASSERT_STREQ(tile.name, "persistent_gemm");
+  const std::array<std::int64_t, 3> one{128, 256, 64};
+  expect_seconds("128x256x64 wgmma", artifact_of(tile, target), program_of(tile), one, 0.1, 0.03);
+}
 
 }  // namespace
 }  // namespace quern::pipeline
