@@ -93,7 +93,7 @@ void Team::run() {
       if (advance(warp, 1 + static_cast<int>(random() % kQuantum))) progress = true;
       if (warp.ended) end(warp);
       // Asynchronous work completes at a moment of its own.
-      if (!pending.empty() && random() % 8 == 0) land_one();
+      if (!pending.empty() && random() % 8 == 0 && land_one()) progress = true;
     }
     std::erase_if(alive, [](const Warp* warp) { return warp->ended; });
     if (progress || alive.empty() || land_one()) continue;

@@ -1,7 +1,7 @@
 #pragma once
 // Kernel programs in tile form by what their statements mean: block after block, every map as a loop over its
-// coordinates, every fold and product over whole tiles. It knows of no lanes, registers or asynchrony, so that it checks
-// expand_tiles and what comes behind it.
+// coordinates, every fold and product over whole tiles. It knows of no lanes, registers or asynchrony, so that it
+// checks expand_tiles and what comes behind it.
 
 #include <cstdint>
 #include <span>

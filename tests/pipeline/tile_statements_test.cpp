@@ -34,24 +34,28 @@ class Generator {
     const std::string own = distribution({rows_, columns_}), other = distribution({rows_, columns_});
     const std::string kept = first_mode(own);
     std::string text = fmt::format(
-        "kernel t (x: f32[{0}, {1}], y: f32[{0}, {1}], z: f32[{0}], n: i32[1]) grid (b in 2) warps {2} lanes 32 tile {{\n"
+        "kernel t (x: f32[{0}, {1}], y: f32[{0}, {1}], z: f32[{0}], n: i32[1]) grid (b in 2) warps {2} lanes 32 tile "
+        "{{\n"
         "  shared s: f32[{0}, {1}]{3}\n"
         "  fragment a: f32[{0}, {1}] layout {4}\n",
         rows_, columns_, warps_, below(2) ? shared_layout() : "", own);
     const auto map = [&](const std::string& layout, const std::string& body, const std::string& where = "") {
-      text += fmt::format("  map (i in {}, j in {}) over {}{} {{\n    {}\n  }}\n", rows_, columns_, layout, where, body);
+      text +=
+          fmt::format("  map (i in {}, j in {}) over {}{} {{\n    {}\n  }}\n", rows_, columns_, layout, where, body);
     };
     map(own, fmt::format("a[i, j] = (x[i, j + {} * b] else 5.0) * {}.0 + f32(i - j)", below(3), 1 + below(3)));
     if (below(2)) map(own, "a[i, j] = 2.0 - a[i, j]", condition());
     map(other, fmt::format("s[i, j] = x[i, {} - j] + 1.0", columns_ - 1));
     text += "  barrier()\n";
-    map(own, fmt::format("a[i, j] = a[i, j] + s[(i + {}) % {}, j ^ {}]", below(rows_), rows_, below(columns_)), condition());
+    map(own, fmt::format("a[i, j] = a[i, j] + s[(i + {}) % {}, j ^ {}]", below(rows_), rows_, below(columns_)),
+        condition());
     text += fmt::format("  fragment f: f32[{}] layout {}\n  fold {} (f) = (a) over (1)\n", rows_, kept,
                         below(2) ? "sum" : "max");
     text += fmt::format("  if b == 0 {{\n  map (i in {}) over {} {{\n    z[i] = f[i]\n  }}\n", rows_, kept);
     map(own, "y[i, j] = a[i, j] - f[i]");
     text += "  }\n";
-    text += fmt::format("  map (i in {}) over {} where i % 2 == 0 {{\n    atomic sum n[0] = i32(f[i]) % 8\n  }}\n", rows_, kept);
+    text += fmt::format("  map (i in {}) over {} where i % 2 == 0 {{\n    atomic sum n[0] = i32(f[i]) % 8\n  }}\n",
+                        rows_, kept);
     return text + "}\n";
   }
 
@@ -83,7 +87,8 @@ class Generator {
     int bits = 0;
     for (const std::int64_t extent : extents) bits += __builtin_ctzll(static_cast<unsigned long long>(extent));
     const int lanes = std::min(bits, 5 - static_cast<int>(below(2)));
-    const int warps = std::min(bits - lanes, static_cast<int>(__builtin_ctzll(static_cast<unsigned long long>(warps_))));
+    const int warps =
+        std::min(bits - lanes, static_cast<int>(__builtin_ctzll(static_cast<unsigned long long>(warps_))));
     places.assign(static_cast<std::size_t>(lanes), 'l');
     places.insert(places.end(), static_cast<std::size_t>(warps), 'w');
     places.insert(places.end(), static_cast<std::size_t>(bits - lanes - warps), 'r');
@@ -96,7 +101,11 @@ class Generator {
       for (std::int64_t e = 1; e < extent; e *= 2) {
         const char at = places[next++];
         std::int64_t& stride = at == 'l' ? lane : at == 'w' ? warp : reg;
-        mode += fmt::format("{}2:{}*{}", mode.empty() ? "" : ", ", at == 'l' ? "lane" : at == 'w' ? "warp" : "reg", stride);
+        mode += fmt::format("{}2:{}*{}", mode.empty() ? "" : ", ",
+                            at == 'l'   ? "lane"
+                            : at == 'w' ? "warp"
+                                        : "reg",
+                            stride);
         stride *= 2;
       }
       text += fmt::format("{}({})", text.empty() ? "" : ", ", mode);
