@@ -32,6 +32,9 @@ int run_devices(bool json) {
     table.add({d.id, d.name, d.target, bytes_text(static_cast<double>(d.memory_bytes)), std::to_string(d.processors)});
   }
   fmt::print("{}", table.text());
+  fmt::print(
+      "simulator: --device sim (sim:sm_90a, or another GPU architecture) runs, checks and counts GPU kernels on the "
+      "host\n");
   if (!list.why_no_gpu.empty()) fmt::print("no GPU: {}\n", list.why_no_gpu);
   return 0;
 }

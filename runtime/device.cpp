@@ -49,6 +49,7 @@ Device& open_device(std::string_view id) {
     const auto [end, error] = std::from_chars(id.data() + 5, id.data() + id.size(), index);
     if (error == std::errc() && end == id.data() + id.size() && index >= 0) return open_cuda(id, index);
   }
+  if (id == "sim") return simulator::open_device("sim:sm_90a");
   if (id.starts_with("sim:")) return simulator::open_device(id);
   fail("unknown device '{}'; a device is 'cpu', 'cuda', 'cuda:INDEX' or a simulated 'sim:ARCHITECTURE'", id);
 }

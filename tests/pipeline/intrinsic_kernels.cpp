@@ -27,13 +27,13 @@ namespace {
 
 std::string thread_kernel(const std::string& name, const std::string& body, const std::string& maps = "") {
   return fmt::format(
-      "kernel {} (x: f32[4096], y: f32[4096]) grid (b in 2) warps 4 lanes 32 cluster (2) min_blocks 1 thread (warp, lane) {{\n{}"
+      "kernel {} (x: f32[4096], y: f32[4096]) grid (b in 2) warps 4 lanes 32 cluster (2) min_blocks 1 thread (warp, "
+      "lane) {{\n{}"
       "  shared s: f32[2048] align 1024\n  barrier full: u64[2]\n  let t = warp * 32 + lane\n{}}}\n",
       name, maps, body);
 }
 
-constexpr const char* kInit =
-    "if t == 0 {\n mbarrier_init(full[0], 1)\n mbarrier_init_fence()\n}\nbarrier()\n";
+constexpr const char* kInit = "if t == 0 {\n mbarrier_init(full[0], 1)\n mbarrier_init_fence()\n}\nbarrier()\n";
 
 void add_simple(std::vector<IntrinsicKernel>& all) {
   const auto add = [&](const std::string& name, const std::string& body, const std::string& maps = "") {
@@ -44,7 +44,8 @@ void add_simple(std::vector<IntrinsicKernel>& all) {
       "shuffle_index(r[2], r[0], (lane * 7 + 3) % 32)\ny[b * 128 + t] = r[1] + r[2] * 16.0\n");
   add("barriers",
       "s[t] = x[b * 128 + t]\nbarrier()\nfragment r: f32[1]\nr[0] = s[127 - t]\nbarrier()\n"
-      "if warp < 2 {\n s[t] = r[0]\n named_arrive(3, 128)\n} else {\n named_barrier(3, 128)\n r[0] = r[0] + s[127 - t]\n}\n"
+      "if warp < 2 {\n s[t] = r[0]\n named_arrive(3, 128)\n} else {\n named_barrier(3, 128)\n r[0] = r[0] + s[127 - "
+      "t]\n}\n"
       "s[t + 512] = r[0]\nwarp_sync()\ny[b * 128 + t] = s[t - lane + 31 - lane + 512]\n");
   add("cp_async",
       "cp_async(s[t * 4], x[b * 512 + t * 4], 16, 16)\ncp_async(s[t * 2 + 512], x[t * 2], 8, lane % 2 == 0 ? 4 : 8)\n"
@@ -55,20 +56,25 @@ void add_simple(std::vector<IntrinsicKernel>& all) {
                        "mbarrier_wait(full[0], 0)\ny[b * 128 + t] = s[127 - t]\n");
   add("cluster",
       "if t == 0 {\n mbarrier_init(full[1], 2)\n mbarrier_init_fence()\n}\ncluster_arrive()\ncluster_wait()\n"
-      "if t == 32 {\n for r in 2 unroll {\n  mbarrier_arrive_cluster(full[1], r)\n }\n}\nmbarrier_wait_cluster(full[1], 0)\n"
-      "set_max_registers(160, false)\ngrid_dependency_wait()\ngrid_dependency_launch()\ny[b * 128 + t] = x[b * 128 + t]\n"
+      "if t == 32 {\n for r in 2 unroll {\n  mbarrier_arrive_cluster(full[1], r)\n "
+      "}\n}\nmbarrier_wait_cluster(full[1], 0)\n"
+      "set_max_registers(160, false)\ngrid_dependency_wait()\ngrid_dependency_launch()\ny[b * 128 + t] = x[b * 128 + "
+      "t]\n"
       "cluster_arrive()\ncluster_wait()\n");
   // A box that leaves the tensor on three sides, swizzled.
   add("tma_load",
       std::string(kInit) +
-          "if t == 0 {\n tma_prefetch_map(xm)\n mbarrier_expect(full[0], 4096)\n tma_load(s[0], xm, full[0], 0, 24 * b - 8, "
+          "if t == 0 {\n tma_prefetch_map(xm)\n mbarrier_expect(full[0], 4096)\n tma_load(s[0], xm, full[0], 0, 24 * b "
+          "- 8, "
           "9)\n}\nmbarrier_wait(full[0], 0)\nfor i in 8 rolled {\n y[b * 1024 + i * 128 + t] = s[i * 128 + t]\n}\n"
           "cluster_arrive()\ncluster_wait()\n",
       "  tensor_map xm: x tiled dims (40, 33) byte_strides (192) box (32, 32) swizzle 128\n");
   add("tma_multicast",
       std::string(kInit) +
-          "cluster_arrive()\ncluster_wait()\nif t == 0 {\n mbarrier_expect(full[0], 2048)\n tma_load(s[b * 256], xm, full[0], "
-          "3, 0, 16 * b)\n}\nmbarrier_wait(full[0], 0)\nfor i in 4 rolled {\n y[b * 512 + i * 128 + t] = s[i * 128 + t]\n}\n"
+          "cluster_arrive()\ncluster_wait()\nif t == 0 {\n mbarrier_expect(full[0], 2048)\n tma_load(s[b * 256], xm, "
+          "full[0], "
+          "3, 0, 16 * b)\n}\nmbarrier_wait(full[0], 0)\nfor i in 4 rolled {\n y[b * 512 + i * 128 + t] = s[i * 128 + "
+          "t]\n}\n"
           "cluster_arrive()\ncluster_wait()\n",
       "  tensor_map xm: x tiled dims (16, 64) byte_strides (64) box (16, 16) fill nan\n");
   // Windows of a 5 x 6 image with a stride of 2 and asymmetric corners, on into the next row and image.
@@ -76,11 +82,14 @@ void add_simple(std::vector<IntrinsicKernel>& all) {
       std::string(kInit) +
           "if t == 0 {\n mbarrier_expect(full[0], 512)\n tma_im2col(s[0], xm, full[0], 0, 4, -1, 1 - 2, 0, 1, b)\n}\n"
           "mbarrier_wait(full[0], 0)\ny[b * 128 + t] = s[t]\ncluster_arrive()\ncluster_wait()\n",
-      "  tensor_map xm: x im2col dims (8, 6, 5, 3) byte_strides (32, 192, 960) element_strides (1, 2, 2, 1) lower (-1, -2) "
+      "  tensor_map xm: x im2col dims (8, 6, 5, 3) byte_strides (32, 192, 960) element_strides (1, 2, 2, 1) lower (-1, "
+      "-2) "
       "upper (-1, 0) channels 8 pixels 16\n");
   add("tma_store",
-      "for i in 8 rolled {\n s[i * 128 + t] = x[b * 1024 + i * 128 + t]\n}\nfence_proxy_async()\nbarrier()\nif t == 0 {\n "
-      "tma_store(ym, s[0], 32 * b, 10)\n tma_store_commit()\n tma_store_wait_read(0)\n tma_reduce_add(ym, s[0], 32 * b, -24)\n "
+      "for i in 8 rolled {\n s[i * 128 + t] = x[b * 1024 + i * 128 + t]\n}\nfence_proxy_async()\nbarrier()\nif t == 0 "
+      "{\n "
+      "tma_store(ym, s[0], 32 * b, 10)\n tma_store_commit()\n tma_store_wait_read(0)\n tma_reduce_add(ym, s[0], 32 * "
+      "b, -24)\n "
       "tma_store_commit()\n tma_store_wait(0)\n}\n",
       "  tensor_map ym: y tiled dims (60, 40) byte_strides (256) box (32, 32) swizzle 64\n");
 }
@@ -90,14 +99,16 @@ void add_matrices(std::vector<IntrinsicKernel>& all) {
     for (const int transposed : {0, 1}) {
       all.push_back(
           {fmt::format("matrices_x{}{}", count, transposed ? "_transposed" : ""),
-           fmt::format("kernel matrices (x: f16[2048], y: f16[4096]) grid (b in 1) warps 1 lanes 32 thread (warp, lane) {{\n"
-                       "  shared s: f16[1024]\n  shared u: f16[1024]\n  fragment r: f16[{0}]\n"
-                       "  for i in 32 rolled {{\n    s[i * 32 + lane] = x[i * 32 + lane]\n    u[i * 32 + lane] = x[lane]\n  }}\n"
-                       "  warp_sync()\n  ldmatrix(r[0], s[lane % 8 * 72 + lane // 8 * 8], {1}, {2})\n"
-                       "  for i in {0} unroll {{\n    y[i * 32 + lane] = r[i]\n  }}\n"
-                       "  stmatrix(u[lane % 8 * 72 + lane // 8 * 8], r[0], {1}, {2})\n  warp_sync()\n"
-                       "  for i in 32 rolled {{\n    y[1024 + i * 32 + lane] = u[i * 32 + lane]\n  }}\n}}\n",
-                       2 * count, count, transposed)});
+           fmt::format(
+               "kernel matrices (x: f16[2048], y: f16[4096]) grid (b in 1) warps 1 lanes 32 thread (warp, lane) {{\n"
+               "  shared s: f16[1024]\n  shared u: f16[1024]\n  fragment r: f16[{0}]\n"
+               "  for i in 32 rolled {{\n    s[i * 32 + lane] = x[i * 32 + lane]\n    u[i * 32 + lane] = x[lane]\n  "
+               "}}\n"
+               "  warp_sync()\n  ldmatrix(r[0], s[lane % 8 * 72 + lane // 8 * 8], {1}, {2})\n"
+               "  for i in {0} unroll {{\n    y[i * 32 + lane] = r[i]\n  }}\n"
+               "  stmatrix(u[lane % 8 * 72 + lane // 8 * 8], r[0], {1}, {2})\n  warp_sync()\n"
+               "  for i in 32 rolled {{\n    y[1024 + i * 32 + lane] = u[i * 32 + lane]\n  }}\n}}\n",
+               2 * count, count, transposed)});
     }
   }
 }
@@ -120,17 +131,17 @@ std::string product_name(const Product& p) { return fmt::format("{}_{}_{}", name
 void add_mma_sync(std::vector<IntrinsicKernel>& all) {
   for (const Product& p : kProducts) {
     const int k = 32 / byte_size(p.a);
-    all.push_back({"mma_sync_" + product_name(p),
-                   fmt::format("kernel product (x: {0}[16, {3}], w: {1}[8, {3}], y: {2}[16, 8]) grid (b in 1) warps 1 lanes "
-                               "32 tile {{\n  shared xs: {0}[16, {3}]\n  shared ws: {1}[8, {3}]\n"
-                               "  fragment acc: {2}[16, 8] layout {4}\n"
-                               "  map (i in 16, p in {3}) over [16:reg*1, {5}] {{\n    xs[i, p] = x[i, p]\n  }}\n"
-                               "  map (j in 8, p in {3}) over [8:reg*1, {5}] {{\n    ws[j, p] = w[j, p]\n  }}\n"
-                               "  map (i in 16, j in 8) over {4} {{\n    acc[i, j] = 1\n  }}\n  barrier()\n"
-                               "  mma mma_sync (i in 16, j in 8, p in {3}) acc[i, j] += xs[i, p] * ws[j, p]\n"
-                               "  map (i in 16, j in 8) over {4} {{\n    y[i, j] = acc[i, j]\n  }}\n}}\n",
-                               name(p.a), name(p.b), name(p.acc), k, to_string(ir::mma_sync_c()),
-                               fmt::format("{}:lane*1", k))});
+    all.push_back(
+        {"mma_sync_" + product_name(p),
+         fmt::format("kernel product (x: {0}[16, {3}], w: {1}[8, {3}], y: {2}[16, 8]) grid (b in 1) warps 1 lanes "
+                     "32 tile {{\n  shared xs: {0}[16, {3}]\n  shared ws: {1}[8, {3}]\n"
+                     "  fragment acc: {2}[16, 8] layout {4}\n"
+                     "  map (i in 16, p in {3}) over [16:reg*1, {5}] {{\n    xs[i, p] = x[i, p]\n  }}\n"
+                     "  map (j in 8, p in {3}) over [8:reg*1, {5}] {{\n    ws[j, p] = w[j, p]\n  }}\n"
+                     "  map (i in 16, j in 8) over {4} {{\n    acc[i, j] = 1\n  }}\n  barrier()\n"
+                     "  mma mma_sync (i in 16, j in 8, p in {3}) acc[i, j] += xs[i, p] * ws[j, p]\n"
+                     "  map (i in 16, j in 8) over {4} {{\n    y[i, j] = acc[i, j]\n  }}\n}}\n",
+                     name(p.a), name(p.b), name(p.acc), k, to_string(ir::mma_sync_c()), fmt::format("{}:lane*1", k))});
   }
 }
 
@@ -149,8 +160,8 @@ std::string wgmma_text(const Product& p, int n, int swizzle, bool a_transposed, 
     if (bulk != (swizzle != 0)) return std::string();
     const std::string way =
         bulk ? "via tma_load on full[0]" : fmt::format("over [(4:warp*1, {}:reg*1), {}:lane*1]", rows / 4, k);
-    return fmt::format("    map (i in {0}, p in {1}) {2} {{\n      {3}[{5}] = {4}[{5}]\n    }}\n", rows, k, way, to, from,
-                       transposed ? "p, i" : "i, p");
+    return fmt::format("    map (i in {0}, p in {1}) {2} {{\n      {3}[{5}] = {4}[{5}]\n    }}\n", rows, k, way, to,
+                       from, transposed ? "p, i" : "i, p");
   };
   const auto both = [&](bool bulk) {
     return copy("xs", "x", a_transposed, 64, bulk) + copy("ws", "w", b_transposed, n, bulk);
@@ -161,13 +172,15 @@ std::string wgmma_text(const Product& p, int n, int swizzle, bool a_transposed, 
       "    with aligned(x, 16), aligned(w, 16) tile {{\n"
       "  shared xs: {0}[{3}] layout {6} align 1024\n  shared ws: {1}[{4}] layout {7} align 1024\n"
       "  barrier full: u64[1]\n  fragment acc: {2}[64, {5}] layout {8}\n"
-      "  role setup warps 0..1 elected {{\n    mbarrier_init(full[0], 1)\n    mbarrier_init_fence()\n  }}\n  barrier()\n"
+      "  role setup warps 0..1 elected {{\n    mbarrier_init(full[0], 1)\n    mbarrier_init_fence()\n  }}\n  "
+      "barrier()\n"
       "  role load warps 0..1 elected {{\n    mbarrier_expect(full[0], {9})\n{10}  }}\n{11}"
-      "  fence_proxy_async()\n  barrier()\n  mbarrier_wait(full[0], 0)\n  map (i in 64, j in {5}) over {8} {{\n    acc[i, j] = 2\n  }}\n  wgmma_fence()\n"
+      "  fence_proxy_async()\n  barrier()\n  mbarrier_wait(full[0], 0)\n  map (i in 64, j in {5}) over {8} {{\n    "
+      "acc[i, j] = 2\n  }}\n  wgmma_fence()\n"
       "  mma wgmma (i in 64, j in {5}, p in {12}) acc[i, j] += xs[{13}] * ws[{14}]\n  wgmma_commit()\n  wgmma_wait(0)\n"
       "  map (i in 64, j in {5}) over {8} {{\n    y[i, j] = acc[i, j]\n  }}\n}}\n",
-      name(p.a), name(p.b), name(p.acc), x_shape, w_shape, n, x_layout, w_layout, acc, swizzle == 0 ? 0 : (64 + n) * k * bytes,
-      both(true), both(false), k, a_transposed ? "p, i" : "i, p",
+      name(p.a), name(p.b), name(p.acc), x_shape, w_shape, n, x_layout, w_layout, acc,
+      swizzle == 0 ? 0 : (64 + n) * k * bytes, both(true), both(false), k, a_transposed ? "p, i" : "i, p",
       b_transposed ? "p, j" : "j, p");
 }
 
@@ -177,22 +190,25 @@ void add_wgmma(std::vector<IntrinsicKernel>& all) {
   }
   for (const int swizzle : {0, 32, 64, 128}) {
     for (const int transposed : {0, 1, 2, 3}) {
-      all.push_back({fmt::format("wgmma_swizzle_{}{}{}", swizzle, transposed & 1 ? "_at" : "", transposed & 2 ? "_bt" : ""),
-                     wgmma_text(kProducts[0], 64, swizzle, transposed & 1, transposed & 2)});
+      all.push_back(
+          {fmt::format("wgmma_swizzle_{}{}{}", swizzle, transposed & 1 ? "_at" : "", transposed & 2 ? "_bt" : ""),
+           wgmma_text(kProducts[0], 64, swizzle, transposed & 1, transposed & 2)});
     }
   }
   const std::string a = to_string(ir::wgmma_a(2)), acc = to_string(ir::wgmma_accumulator(24));
   all.push_back(
       {"wgmma_registers",
-       fmt::format("kernel product (x: bf16[64, 16], w: bf16[24, 16], y: f32[64, 24]) grid (b in 1) warps 4 lanes 32 tile {{\n"
-                   "  shared ws: bf16[24, 16] layout {2} align 1024\n  fragment a: bf16[64, 16] layout {0}\n"
-                   "  fragment acc: f32[64, 24] layout {1}\n"
-                   "  map (i in 64, p in 16) over {0} {{\n    a[i, p] = x[i, p]\n  }}\n"
-                   "  map (j in 24, p in 16) over [(8:lane*4, 3:reg*4), (4:reg*1, 4:lane*1)] where 0 <= j {{\n"
-                   "    ws[j, p] = w[j, p]\n  }}\n  fence_proxy_async()\n  barrier()\n  wgmma_fence()\n"
-                   "  mma wgmma (i in 64, j in 24, p in 16) acc[i, j] += a[i, p] * ws[j, p] accumulate false\n"
-                   "  wgmma_commit()\n  wgmma_wait(0)\n  map (i in 64, j in 24) over {1} {{\n    y[i, j] = acc[i, j]\n  }}\n}}\n",
-                   a, acc, to_string(ir::tma_layout(24, 16, 2, 32)))});
+       fmt::format(
+           "kernel product (x: bf16[64, 16], w: bf16[24, 16], y: f32[64, 24]) grid (b in 1) warps 4 lanes 32 tile {{\n"
+           "  shared ws: bf16[24, 16] layout {2} align 1024\n  fragment a: bf16[64, 16] layout {0}\n"
+           "  fragment acc: f32[64, 24] layout {1}\n"
+           "  map (i in 64, p in 16) over {0} {{\n    a[i, p] = x[i, p]\n  }}\n"
+           "  map (j in 24, p in 16) over [(8:lane*4, 3:reg*4), (4:reg*1, 4:lane*1)] where 0 <= j {{\n"
+           "    ws[j, p] = w[j, p]\n  }}\n  fence_proxy_async()\n  barrier()\n  wgmma_fence()\n"
+           "  mma wgmma (i in 64, j in 24, p in 16) acc[i, j] += a[i, p] * ws[j, p] accumulate false\n"
+           "  wgmma_commit()\n  wgmma_wait(0)\n  map (i in 64, j in 24) over {1} {{\n    y[i, j] = acc[i, j]\n  "
+           "}}\n}}\n",
+           a, acc, to_string(ir::tma_layout(24, 16, 2, 32)))});
 }
 
 std::set<const ir::Tensor*> written_by(const ir::Kernel& kernel) {
@@ -283,8 +299,7 @@ Artifact compiled(const ir::Kernel& kernel, const Target& target) {
 #if QUERN_WITH_CUDA
   const codegen::CudaModule module = codegen::print_module(kernels, target);
   artifact.source = module.source;
-  artifact.binary.bytes =
-      runtime::cuda::Nvrtc::get().compile(module.source, kernel.name + ".cu", target.arch).cubin;
+  artifact.binary.bytes = runtime::cuda::Nvrtc::get().compile(module.source, kernel.name + ".cu", target.arch).cubin;
 #endif
   return artifact;
 }

@@ -17,7 +17,8 @@ TEST_P(GpuIntrinsics, DoWhatTheSimulatorDoes) {
   } catch (const Error& e) {
     GTEST_SKIP() << e.what();
   }
-  if (gpu->info().target.arch != "sm_90a") GTEST_SKIP() << "the kernels are for sm_90a, not " << gpu->info().target.arch;
+  if (gpu->info().target.arch != "sm_90a")
+    GTEST_SKIP() << "the kernels are for sm_90a, not " << gpu->info().target.arch;
   const ir::Kernel kernel = thread_form(GetParam());
   runtime::simulator::Report report;
   const Contents expected = simulated(kernel, report), computed = on_device(kernel, *gpu);

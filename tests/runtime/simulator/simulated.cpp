@@ -37,11 +37,4 @@ Simulated simulate(const std::string& text, std::vector<std::vector<float>> memo
   return result;
 }
 
-std::string kernel_text(const std::string& body, int elements, int blocks, int warps) {
-  return fmt::format(
-      "kernel f (x: f32[{0}], y: f32[{0}]) grid (b in {1}) warps {2} lanes 32 thread (warp, lane) {{\n"
-      "  shared s: f32[1024]\n  barrier full: u64[2]\n{3}}}\n",
-      elements, blocks, warps, body);
-}
-
 }  // namespace quern::runtime::simulator

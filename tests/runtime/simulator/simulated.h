@@ -27,8 +27,4 @@ struct Simulated {
 Simulated simulate(const std::string& text, std::vector<std::vector<float>> memory,
                    const std::vector<std::string>& unwritten = {}, const Settings& settings = {});
 
-// Around a body: `kernel f (x: f32[n], y: f32[n]) grid (b in blocks) warps w lanes 32 thread (warp, lane) { shared s:
-// f32[1024] ... }`.
-std::string kernel_text(const std::string& body, int elements = 256, int blocks = 1, int warps = 2);
-
 }  // namespace quern::runtime::simulator
