@@ -9,6 +9,7 @@
 #include <functional>
 #include <set>
 #include <span>
+#include <sstream>
 #include <string>
 
 #include "base/error.h"
@@ -142,6 +143,37 @@ TEST_P(PlantedFaults, AreFound) {
       EXPECT_TRUE(p.also.contains(kind)) << kind << ", seed " << seed << "\n" << told;
   }
   runtime::simulator::set_mode(true);
+}
+
+TEST(Findings, OutputsThatNobodyWrote) {
+  runtime::Device& simulator = runtime::open_device("sim:sm_90a");
+  const auto program = std::ranges::find_if(
+      tile_programs(), [](const TileProgram& known) { return std::string(known.name) == "mma_sync_matmul"; });
+  const Artifact artifact = artifact_of(*program, simulator.info().target, [](ir::Kernel kernel) {
+    kernel.body = ir::transform(kernel.body, {}, [](const ir::Stmt& stmt) {
+      const auto* move = ir::get_if<ir::Move>(stmt);
+      return move != nullptr && move->to->name == "y" ? nullptr : stmt;
+    });
+    return kernel;
+  });
+  const std::string told = mismatch(artifact, program_of(*program), program->sizes[0], simulator, 1);
+  EXPECT_NE(told.find("unwritten: 8192 of 8192 elements of the output y were never written"), told.npos) << told;
+}
+
+// The line that a finding names holds the statement in the CUDA text.
+TEST(Findings, NameTheLineOfTheCudaText) {
+  runtime::Device& simulator = runtime::open_device("sim:sm_90a");
+  const TileProgram& program = tile_programs()[0];
+  const Artifact artifact = artifact_of(program, simulator.info().target, [](const ir::Kernel& kernel) {
+    return changed(kernel, IntrinsicId::fence_proxy_async, 0, removed);
+  });
+  const std::string told = mismatch(artifact, program_of(program), program.sizes[0], simulator, 1);
+  const std::size_t at = told.find("(line ");
+  ASSERT_NE(at, told.npos) << told;
+  std::istringstream source(artifact.source);
+  std::string line;
+  for (int number = std::stoi(told.substr(at + 6)); number > 0; --number) std::getline(source, line);
+  EXPECT_NE(line.find("tma_store_2d("), line.npos) << line << "\n" << told;
 }
 
 INSTANTIATE_TEST_SUITE_P(Simulator, PlantedFaults, testing::ValuesIn(kPlanted),

@@ -1,0 +1,54 @@
+// The simulator from C++.
+
+#include "quern/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "quern/quern.h"
+
+namespace quern {
+namespace {
+
+Program matmul() { return Program::parse("kernel f(x: f32[20, 9], w: f32[9, 33]) -> (y: f32[20, 33]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }"); }
+
+TEST(Simulation, ProgramsRunOnItAsOnADevice) {
+  const Executable executable = compile(matmul(), {.device = "sim", .use_store = false});
+  EXPECT_EQ(executable.target(), "sim:sm_90a");
+  const std::vector<HostArray> inputs = random_inputs(matmul(), {});
+  const RunReport report = run_host(executable, inputs, {}, {.check = true});
+  EXPECT_TRUE(report.passed());
+  ASSERT_TRUE(report.simulation.has_value());
+  EXPECT_EQ(report.simulation->findings_text, "0 findings\n");
+  EXPECT_NE(report.simulation->counts_text.find("100% coalesced"), std::string::npos);
+}
+
+TEST(Simulation, ArtifactsAreKernelProgramsAsText) {
+  const std::string path = (std::filesystem::temp_directory_path() / "simulated.quern").string();
+  compile(matmul(), {.target = "sim:sm_80", .use_store = false}).save(path);
+  const Executable loaded = Executable::load(path);
+  EXPECT_EQ(loaded.device()->info().id, "sim:sm_80");
+  EXPECT_TRUE(run_host(loaded, random_inputs(matmul(), {}), {}, {.check = true}).passed());
+  std::filesystem::remove(path);
+}
+
+TEST(Simulation, KernelProgramsTakeTheirSizes) {
+  const std::string text =
+      "kernel f (x: f32[n], y: f32[n]; n) grid (b in n // 32) warps 1 lanes 32 thread (warp, lane) {\n"
+      "  y[b * 32 + lane] = x[b * 32 + lane]\n}\n";
+  EXPECT_TRUE(simulate(text, {{"n", 64}}).clean());
+  const Simulation outside = simulate(text, {{"n", 0}});
+  EXPECT_TRUE(outside.clean()) << "an empty grid runs nothing";
+  EXPECT_THROW(simulate(text), Error);
+  EXPECT_THROW(simulate("kernel f("), Error);
+  EXPECT_THROW(simulate(text, {{"n", 64}}, {.target = "cuda:sm_90a"}), Error);
+}
+
+TEST(Simulation, HasNoTime) {
+  const Executable executable = compile(matmul(), {.device = "sim", .use_store = false});
+  EXPECT_THROW(run_host(executable, random_inputs(matmul(), {}), {}, {.samples = 1}), Error);
+}
+
+}  // namespace
+}  // namespace quern
