@@ -69,7 +69,7 @@ class Execution {
   virtual void multiplied(std::int64_t count) = 0;
 
   // A use that the instruction does not allow; what it does then is undefined.
-  virtual void refuse(int lane, std::string reason) = 0;
+  virtual void refuse(int lane, const std::string& reason) = 0;
 
   // Barriers. Those that return a bool say whether the lanes may go on; where not, nothing has happened yet but their
   // arrival, and the meaning is tried again.

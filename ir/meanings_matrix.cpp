@@ -24,13 +24,14 @@ int integer(const Execution& x, std::size_t operand) { return static_cast<int>(x
 
 // --- 8x8 matrices ---------------------------------------------------------------------------------------------------
 
-// The half of a register that lane `lane` holds of a matrix: its row and column there.
+// One half of the register that a lane holds of a matrix: its row there, and bytes within the row and the register.
 struct Half {
-  int row, column;
+  int row;
+  std::ptrdiff_t in_row, in_word;
 };
 Half half_of(int lane, int half, bool transposed) {
-  const Half plain{lane / 4, lane % 4 * 2 + half};
-  return transposed ? Half{plain.column, plain.row} : plain;
+  const int row = lane / 4, column = lane % 4 * 2 + half;
+  return {transposed ? column : row, std::ptrdiff_t{2} * (transposed ? row : column), std::ptrdiff_t{2} * half};
 }
 
 // --- Products -------------------------------------------------------------------------------------------------------
@@ -93,15 +94,16 @@ void multiply(const Matrix& a, const Matrix& b, Matrix& acc) {
     return;
   }
   // Along j, so that the loop runs over whole vectors.
-  std::vector<float> columns(b.floats.size());
+  Matrix transposed(depth, b.rows, true);
+  std::vector<float>& columns = transposed.floats;
   for (int j = 0; j < b.rows; ++j) {
-    for (int k = 0; k < depth; ++k) columns[static_cast<std::size_t>(k * b.rows + j)] = b.floats[b.at(j, k)];
+    for (int k = 0; k < depth; ++k) columns[transposed.at(k, j)] = b.floats[b.at(j, k)];
   }
   for (int i = 0; i < acc.rows; ++i) {
     float* sums = &acc.floats[acc.at(i, 0)];
     for (int k = 0; k < depth; ++k) {
       const float left = a.floats[a.at(i, k)];
-      const float* right = &columns[static_cast<std::size_t>(k * b.rows)];
+      const float* right = &columns[transposed.at(k, 0)];
       for (int j = 0; j < acc.columns; ++j) sums[j] += left * right[j];
     }
   }
@@ -218,9 +220,9 @@ bool ldmatrix(Execution& x) {
       for (int half = 0; half < 2; ++half) {
         const Half h = half_of(lane, half, transposed);
         const auto& row = matrices[static_cast<std::size_t>(m)][static_cast<std::size_t>(h.row)];
-        std::memcpy(&word[static_cast<std::size_t>(2 * half)], &row[static_cast<std::size_t>(2 * h.column)], 2);
+        std::memcpy(word.data() + h.in_word, row.data() + h.in_row, 2);
       }
-      x.store(lane, x.place(0, lane) + 4 * m, word);
+      x.store(lane, x.place(0, lane) + std::int64_t{4} * m, word);
     }
   }
   return true;
@@ -233,11 +235,11 @@ bool stmatrix(Execution& x) {
   for (int lane = 0; lane < kWarp; ++lane) {
     for (int m = 0; m < count; ++m) {
       std::array<std::byte, 4> word;
-      x.load(lane, x.place(1, lane) + 4 * m, word);
+      x.load(lane, x.place(1, lane) + std::int64_t{4} * m, word);
       for (int half = 0; half < 2; ++half) {
         const Half h = half_of(lane, half, transposed);
         auto& row = matrices[static_cast<std::size_t>(m)][static_cast<std::size_t>(h.row)];
-        std::memcpy(&row[static_cast<std::size_t>(2 * h.column)], &word[static_cast<std::size_t>(2 * half)], 2);
+        std::memcpy(row.data() + h.in_row, word.data() + h.in_word, 2);
       }
     }
   }

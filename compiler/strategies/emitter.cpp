@@ -10,6 +10,11 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
+// Whether the first operand decides which others are evaluated.
+bool chooses(const Expr& e) {
+  return is_call(e, Op::select) || is_call(e, Op::logical_and) || is_call(e, Op::logical_or);
+}
+
 constexpr int kWordBytes = 4;  // a lane of a vector unit holds one 4-byte element
 
 // Whether all that a fact speaks of are these symbols.
@@ -111,6 +116,7 @@ void Emitter::Scope::store(const TensorRef& buffer, std::vector<Expr> index, Exp
 
 void Emitter::Scope::store_output(const Definition& definition) {
   std::vector<Expr> index;
+  index.reserve(definition.axes.size());
   for (const Axis& axis : definition.axes) index.push_back(substitute(Expr(axis.var), axes_));
   store(emitter_.param(*definition.tensor), std::move(index), lower(definition.value));
 }
@@ -130,9 +136,10 @@ Expr Emitter::Scope::lower(const Expr& e, const Substitution& axes, bool guarded
       break;
   }
   std::vector<Expr> args;
+  args.reserve(e->args.size());
   for (std::size_t i = 0; i < e->args.size(); ++i) {
-    // What a select guards must not be computed ahead of it.
-    args.push_back(lower(e->args[i], axes, guarded || (is_call(e, Op::select) && i > 0)));
+    // What a condition guards must not be computed ahead of it.
+    args.push_back(lower(e->args[i], axes, guarded || (chooses(e) && i > 0)));
   }
   return with_children(e, std::move(args), {}, {});
 }
@@ -155,7 +162,7 @@ Expr Emitter::Scope::lower_read(const Expr& e, const Substitution& axes, bool gu
   for (const auto& [known, var] : known_) {
     if (equal(known, placed)) return Expr(var);
   }
-  const Expr value = lower(definition->value, own_axes(*definition, index), guarded || fill);
+  Expr value = lower(definition->value, own_axes(*definition, index), guarded || fill);
   if (fill) {
     return select(inside(*e->tensor, index), value, fill);
   }
@@ -181,8 +188,7 @@ class ReadFinder {
 
  private:
   void walk(const Expr& e, const Substitution& axes) {
-    const bool chooses = is_call(e, Op::select) || is_call(e, Op::logical_and) || is_call(e, Op::logical_or);
-    const std::size_t count = certain_ && chooses ? 1 : e->args.size();
+    const std::size_t count = certain_ && chooses(e) ? 1 : e->args.size();
     if (e->kind == ExprKind::read) add(e, axes);
     for (std::size_t i = 0; i < count; ++i) walk(e->args[i], axes);
     if (e->fill && !certain_) walk(e->fill, axes);

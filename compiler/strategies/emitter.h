@@ -38,6 +38,8 @@ class Emitter {
     // From here on definitions' axes have these values (other definitions of the same map).
     void enter(ir::Substitution axes) { axes_ = std::move(axes); }
     ir::Expr lower(const ir::Expr& e) { return lower(e, axes_, false); }
+    // The same of what stands under a condition: nothing of it is computed ahead.
+    ir::Expr lower_conditional(const ir::Expr& e) { return lower(e, axes_, true); }
     // `e` where `where` holds, `otherwise` elsewhere; what it reads is not read there.
     ir::Expr lower_guarded(const ir::Expr& e, const ir::Expr& where, const ir::Expr& otherwise);
     void let(ir::VarRef var, ir::Expr value);

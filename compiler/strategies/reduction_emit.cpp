@@ -271,7 +271,8 @@ class Writer {
     const ReducerRow& reducer = row(value->reduce->reducer);
     Emitter::Scope scope(emitter_, axes_of(member, r0));
     const Expr where = condition ? scope.lower(condition) : Expr();
-    const Expr element = cast(accumulator(member), scope.lower(value->args[0]));
+    const Expr element =
+        cast(accumulator(member), where ? scope.lower_conditional(value->args[0]) : scope.lower(value->args[0]));
     const std::vector<Expr> index{Expr(k_), Expr(r_)};
     std::vector<Expr> held;
     for (const BufferRef& part : state) held.push_back(read(part, index));

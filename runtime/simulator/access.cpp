@@ -11,6 +11,7 @@ namespace quern::runtime::simulator {
 namespace {
 
 constexpr std::int64_t kSector = 32, kBank = 4, kBanks = 32;
+constexpr std::size_t kMostSectors = 2 * std::size_t{kLanes}, kMostWords = 4 * std::size_t{kLanes};  // of an access
 
 using Offsets = std::array<std::int64_t, kLanes>;
 
@@ -123,7 +124,7 @@ void Team::count_shared(const Offsets& offsets, Mask mask, std::int64_t bytes, b
   (write ? counts.shared_written : counts.shared_read) += bytes * __builtin_popcount(mask);
   const int lanes_together = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8;
   for (int first = 0; first < kLanes; first += lanes_together) {
-    std::array<std::int64_t, 4 * kLanes> words;
+    std::array<std::int64_t, kMostWords> words;
     std::size_t count = 0;
     for (int lane = first; lane < first + lanes_together; ++lane) {
       if ((mask >> lane & 1) == 0) continue;
@@ -143,7 +144,7 @@ void Team::count_global(const Offsets& offsets, Mask mask, const Window& window,
   Counts& counts = launch.counts[statement];
   (write ? counts.global_written : counts.global_read) += bytes * __builtin_popcount(mask);
   const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(window.data));
-  std::array<std::int64_t, 2 * kLanes> sectors;
+  std::array<std::int64_t, kMostSectors> sectors;
   std::array<std::int64_t, kLanes> starts;
   std::size_t sector_count = 0, start_count = 0;
   each_lane(mask, [&](int lane) {

@@ -23,6 +23,7 @@ class Numbers {
   std::int64_t operator()(const ir::Expr& e) const { return ir::evaluate_scalar(e, values_).integer; }
   std::vector<std::int64_t> operator()(const std::vector<ir::Expr>& all) const {
     std::vector<std::int64_t> result;
+    result.reserve(all.size());
     for (const ir::Expr& e : all) result.push_back((*this)(e));
     return result;
   }

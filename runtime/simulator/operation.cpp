@@ -53,7 +53,7 @@ void Operation::capture(Warp& warp, std::size_t position, Mask mask) {
     const bool is_place = capture.buffer != kNone;
     if (value.uniform) {
       std::int64_t number = team_.number(warp, step_.operands[n].value);
-      if (is_place) number *= capture.element_bytes;
+      if (is_place) number = Team::byte_offset(number, capture.element_bytes, 0);
       std::fill_n(numbers, kLanes, number);
     } else {
       Lanes lanes;
@@ -61,7 +61,7 @@ void Operation::capture(Warp& warp, std::size_t position, Mask mask) {
       each_lane(mask, [&](int lane) {
         numbers[lane] = 0;
         if (is_place) {
-          numbers[lane] = lanes.i[lane] * capture.element_bytes;
+          numbers[lane] = Team::byte_offset(lanes.i[lane], capture.element_bytes, 0);
         } else {
           store_lane(value.dtype, reinterpret_cast<std::byte*>(&numbers[lane]), lanes, lane);
           if (!is_float(value.dtype)) numbers[lane] = lanes.i[lane];
@@ -303,9 +303,9 @@ void Operation::multiplied(std::int64_t count) {
   if (phase_ != Phase::landing) team_.launch.counts[step_.statement].products += count;
 }
 
-void Operation::refuse(int lane, std::string reason) {
+void Operation::refuse(int lane, const std::string& reason) {
   if (phase_ == Phase::landing) return;
-  team_.report(FindingKind::misuse, warp_of(lane), Mask{1} << (lane % kLanes), "", -1, std::move(reason));
+  team_.report(FindingKind::misuse, warp_of(lane), Mask{1} << (lane % kLanes), "", -1, reason);
 }
 
 // --- Barriers -------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Operation final : public ir::Execution {
   void store(int lane, ir::Location to, std::span<const std::byte> from) override;
   void add(int lane, ir::Location to, DType dtype, std::span<const std::byte> from) override;
   void multiplied(std::int64_t count) override;
-  void refuse(int lane, std::string reason) override;
+  void refuse(int lane, const std::string& reason) override;
   void sync_warp() override;
   bool meet() override;
   bool meet(std::int64_t barrier, std::int64_t threads) override;

@@ -279,6 +279,7 @@ class SimulatorProgram final : public LoadedProgram {
                    window->origin + evaluate(map.base.byte_offset, context)};
     const auto numbers = [&](const std::vector<PlanExpr>& all) {
       std::vector<std::int64_t> values;
+      values.reserve(all.size());
       for (const PlanExpr& e : all) values.push_back(evaluate(e, context));
       return values;
     };

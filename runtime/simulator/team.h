@@ -153,6 +153,13 @@ class Team {
   void atomic_at(Warp& warp, Mask mask, const Step& at);
   void move_at(Warp& warp, Mask mask, const Step& at);
   Window& window_of(Warp& warp, const BufferCode& buffer);
+  // A place in a window, in bytes; far below every window where 64 bits do not hold it.
+  static std::int64_t byte_offset(std::int64_t element, int element_bytes, std::int64_t origin) {
+    constexpr std::int64_t kNowhere = -(std::int64_t{1} << 62);
+    std::int64_t bytes = 0;
+    if (__builtin_mul_overflow(element, element_bytes, &bytes)) return kNowhere;
+    return __builtin_add_overflow(bytes, origin, &bytes) ? kNowhere : bytes;
+  }
   // values.cpp
   void evaluate(Warp& warp, std::uint32_t value, Mask mask, Lanes& result);
   void read(Warp& warp, const Value& value, Mask mask, Lanes& result);

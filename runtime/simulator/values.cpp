@@ -152,7 +152,7 @@ void Team::read(Warp& warp, const Value& value, Mask mask, Lanes& result) {
     return;
   }
   Window& window = window_of(warp, buffer);
-  for (std::int64_t& element : elements) element = element * buffer.element_bytes + window.origin;
+  for (std::int64_t& element : elements) element = byte_offset(element, buffer.element_bytes, window.origin);
   touch(warp, window, elements, buffer.element_bytes, {}, mask);
   each_lane(mask, [&](int lane) {
     load_lane(value.dtype, window.data + elements[static_cast<std::size_t>(lane)], result, lane);

@@ -238,7 +238,7 @@ void Team::store_at(Warp& warp, Mask mask, const Step& at) {
     return;
   }
   Window& window = window_of(warp, buffer);
-  for (std::int64_t& element : elements) element = element * buffer.element_bytes + window.origin;
+  for (std::int64_t& element : elements) element = byte_offset(element, buffer.element_bytes, window.origin);
   touch(warp, window, elements, buffer.element_bytes, {.write = true}, mask);
   each_lane(mask, [&](int lane) {
     store_lane(buffer.dtype, window.data + elements[static_cast<std::size_t>(lane)], value, lane);
@@ -253,7 +253,7 @@ void Team::atomic_at(Warp& warp, Mask mask, const Step& at) {
   std::array<std::int64_t, kLanes> offsets;
   places(warp, at.a, mask, offsets);
   Window& window = window_of(warp, buffer);
-  for (std::int64_t& offset : offsets) offset = offset * buffer.element_bytes + window.origin;
+  for (std::int64_t& offset : offsets) offset = byte_offset(offset, buffer.element_bytes, window.origin);
   touch(warp, window, offsets, buffer.element_bytes, {.write = true, .atomic = true}, mask);
   if (checks()) launch.counts[statement].atomics += std::popcount(mask);
   each_lane(mask, [&](int lane) {
@@ -276,7 +276,7 @@ void Team::move_at(Warp& warp, Mask mask, const Step& at) {
   places(warp, is_load ? at.a : at.b, mask, first);
   places(warp, is_load ? at.b : at.a, mask, offsets);
   Window& window = window_of(warp, memory);
-  for (std::int64_t& offset : offsets) offset = offset * memory.element_bytes + window.origin;
+  for (std::int64_t& offset : offsets) offset = byte_offset(offset, memory.element_bytes, window.origin);
   each_lane(mask, [&](int lane) {
     const Mask bit = Mask{1} << lane;
     if (!touch_registers(warp, bit, fragment, first[static_cast<std::size_t>(lane)], at.width, is_load)) mask &= ~bit;
@@ -287,7 +287,7 @@ void Team::move_at(Warp& warp, Mask mask, const Step& at) {
     const auto l = static_cast<std::size_t>(lane);
     for (int e = 0; e < at.width; ++e) {
       std::byte* held = register_at(warp, registers, first[l] + e, lane);
-      std::byte* placed = window.data + offsets[l] + e * memory.element_bytes;
+      std::byte* placed = window.data + offsets[l] + std::int64_t{e} * memory.element_bytes;
       std::memcpy(is_load ? held : placed, is_load ? placed : held, size);
     }
   });

@@ -11,7 +11,10 @@
 namespace quern {
 namespace {
 
-Program matmul() { return Program::parse("kernel f(x: f32[20, 9], w: f32[9, 33]) -> (y: f32[20, 33]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }"); }
+Program matmul() {
+  return Program::parse(
+      "kernel f(x: f32[20, 9], w: f32[9, 33]) -> (y: f32[20, 33]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }");
+}
 
 TEST(Simulation, ProgramsRunOnItAsOnADevice) {
   const Executable executable = compile(matmul(), {.device = "sim", .use_store = false});
