@@ -114,10 +114,10 @@ const Planted kPlanted[] = {
 // Two tiles of each kernel, and more steps than stages.
 constexpr std::array<std::int64_t, 3> kSizes{256, 256, 384};
 
-class PlantedFaults : public testing::TestWithParam<Planted> {};
+class PlantedInKernels : public testing::TestWithParam<Planted> {};
 
 // Under every order of the warps it shows, with nothing but what may follow from it.
-TEST_P(PlantedFaults, AreFound) {
+TEST_P(PlantedInKernels, AreFound) {
   const Planted& p = GetParam();
   runtime::Device& simulator = runtime::open_device("sim:sm_90a");
   const auto program = std::ranges::find_if(
@@ -176,7 +176,7 @@ TEST(Findings, NameTheLineOfTheCudaText) {
   EXPECT_NE(line.find("tma_store_2d("), line.npos) << line << "\n" << told;
 }
 
-INSTANTIATE_TEST_SUITE_P(Simulator, PlantedFaults, testing::ValuesIn(kPlanted),
+INSTANTIATE_TEST_SUITE_P(Simulator, PlantedInKernels, testing::ValuesIn(kPlanted),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace
