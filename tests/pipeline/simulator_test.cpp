@@ -29,7 +29,7 @@ constexpr bool kIsMeasured = false;
 runtime::Device& simulator() { return runtime::open_device("sim:sm_90a"); }
 
 TEST(Simulator, RandomProgramsAgreeWithTheReferenceAndHaveNoFindings) {
-  for (const std::string& difference : differences_of_generated(simulator(), 60)) ADD_FAILURE() << difference;
+  for (const std::string& difference : differences_of_generated(simulator(), 150)) ADD_FAILURE() << difference;
 }
 
 class SimulatedShapes : public testing::TestWithParam<ShapeCase> {};
