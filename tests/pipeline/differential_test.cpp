@@ -4,6 +4,7 @@
 
 #include <string>
 
+#if QUERN_WITH_CPU
 namespace quern::pipeline {
 namespace {
 
@@ -24,3 +25,4 @@ INSTANTIATE_TEST_SUITE_P(Differential, Shapes, testing::ValuesIn(shape_cases()),
 
 }  // namespace
 }  // namespace quern::pipeline
+#endif
