@@ -72,10 +72,11 @@ Written written_by(const ir::Kernel& kernel) {
 Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOptions& options) {
   namespace simulator = runtime::simulator;
   const ir::Kernel kernel = api::thread_form(text);
-  const Target target = parse_target(options.target);
-  if (target.kind != TargetKind::sim) {
+  if (options.target != "sim" && !options.target.starts_with("sim:")) {
     fail("target '{}' is no simulator; kernel programs run on one, such as sim:sm_90a", options.target);
   }
+  runtime::Device& device = runtime::open_device(options.target);
+  const Target& target = device.info().target;
   std::vector<std::int64_t> symbols;
   for (const ir::VarRef& symbol : kernel.symbols) {
     const auto size = sizes.find(symbol->name);
@@ -83,7 +84,6 @@ Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOpt
     symbols.push_back(size->second);
   }
   const api::Written written = api::written_by(kernel);
-  runtime::Device& device = runtime::open_device(options.target);
   std::vector<runtime::Buffer> memory;
   std::vector<simulator::KernelArgument> arguments;
   for (std::size_t p = 0; p < kernel.params.size(); ++p) {

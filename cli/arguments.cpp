@@ -101,7 +101,7 @@ Sizes parse_sizes(const std::vector<std::string>& texts) {
 }
 
 std::string simulator_of(const std::string& target) {
-  if (target.starts_with("sim:")) return target;
+  if (target == "sim" || target.starts_with("sim:")) return target;
   throw Error(fmt::format(
       "target '{}' is compiled for, not run on; run on a device (--device) or on a simulator such as sim:sm_90a",
       target));

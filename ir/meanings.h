@@ -5,6 +5,14 @@
 
 namespace quern::ir::meanings {
 
+// Calls body(lane) for the lanes that take part.
+template <typename Body>
+void each(Execution& x, const Body& body) {
+  for (int lane = 0; lane < x.lanes(); ++lane) {
+    if (x.active(lane)) body(lane);
+  }
+}
+
 // meanings_sync.cpp: barriers, groups, fences
 bool barrier(Execution& x);
 bool named_barrier(Execution& x);

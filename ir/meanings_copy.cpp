@@ -12,13 +12,6 @@ namespace {
 
 constexpr std::int64_t kChunk = 16;  // bytes: what swizzles move
 
-template <typename Body>
-void each(Execution& x, const Body& body) {
-  for (int lane = 0; lane < x.lanes(); ++lane) {
-    if (x.active(lane)) body(lane);
-  }
-}
-
 // to[lane] = the value of the lane that `source` names.
 template <typename Source>
 bool shuffle(Execution& x, const Source& source) {

@@ -268,12 +268,11 @@ bool mma_sync(Execution& x) {
 }
 
 bool wgmma_descriptor(Execution& x) {
-  for (int lane = 0; lane < x.lanes(); ++lane) {
-    if (!x.active(lane)) continue;
+  each(x, [&](int lane) {
     const std::uint64_t bits = WgmmaOperand::bits(x.place(1, lane).offset, x.number(2, lane), x.number(3, lane),
                                                   static_cast<int>(x.number(4, lane)));
     x.store(lane, x.place(0, lane), std::as_bytes(std::span(&bits, 1)));
-  }
+  });
   return true;
 }
 

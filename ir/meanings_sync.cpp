@@ -9,13 +9,6 @@ int first_active(const Execution& x) {
   return lane;
 }
 
-template <typename Body>
-void each(Execution& x, const Body& body) {
-  for (int lane = 0; lane < x.lanes(); ++lane) {
-    if (x.active(lane)) body(lane);
-  }
-}
-
 // The value of a number that all lanes share.
 std::int64_t common(const Execution& x, std::size_t operand) { return x.number(operand, first_active(x)); }
 

@@ -1,11 +1,11 @@
 #include "runtime/simulator/kernel_run.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "base/error.h"
 #include "ir/evaluate.h"
+#include "runtime/simulator/tensor_map.h"
 
 namespace quern::runtime::simulator {
 namespace {
@@ -33,26 +33,11 @@ class Numbers {
 };
 
 ir::BoundTensorMap bound(const ir::TensorMapParam& map, const ir::Kernel& kernel, const Numbers& number) {
-  ir::BoundTensorMap result;
-  result.mode = map.mode;
-  result.dtype = map.buffer->dtype;
-  result.fill = map.fill;
   const auto parameter = std::ranges::find(kernel.params, map.buffer);
   ensure(parameter != kernel.params.end(), "a tensor map is of a parameter");
-  result.base = {ir::Space::global, static_cast<int>(parameter - kernel.params.begin()),
-                 map.byte_offset ? number(map.byte_offset) : 0};
-  result.dims = number(map.dims);
-  result.byte_strides = number(map.byte_strides);
-  result.byte_strides.insert(result.byte_strides.begin(), byte_size(result.dtype));
-  result.element_strides.assign(map.element_strides.begin(), map.element_strides.end());
-  if (result.element_strides.empty()) result.element_strides.assign(map.dims.size(), 1);
-  result.box.assign(map.box.begin(), map.box.end());
-  result.lower = number(map.lower_corner);
-  result.upper = number(map.upper_corner);
-  result.channels = map.channels;
-  result.pixels = map.pixels;
-  result.swizzle_bytes = map.swizzle == TensorMapParameter::Swizzle::none ? 0 : 16 << static_cast<int>(map.swizzle);
-  return result;
+  const ir::Location base{ir::Space::global, static_cast<int>(parameter - kernel.params.begin()),
+                          map.byte_offset ? number(map.byte_offset) : 0};
+  return bound_map(map, map.buffer->dtype, base, [&](const ir::Expr& e) { return number(e); });
 }
 
 }  // namespace

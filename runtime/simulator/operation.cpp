@@ -204,10 +204,10 @@ void Operation::count_accesses() {
 }
 
 // Registers of wgmma: in use until it is waited for, and handed over by a fence.
-void Operation::check_wgmma_registers(Warp& warp, const BufferCode& fragment, Location place, std::int64_t first,
-                                      std::int64_t count, bool write) {
-  const bool is_accumulator = place.owner == captures_[0].base.owner;
-  for (std::int64_t e = first; e < first + count; ++e) {
+void Operation::check_wgmma_registers(Warp& warp, const Registers& registers, bool write) {
+  const BufferCode& fragment = team_.code.buffers[registers.number];
+  const bool is_accumulator = registers.number == captures_[0].buffer;
+  for (std::int64_t e = registers.first; e < registers.first + registers.count; ++e) {
     const auto at = static_cast<std::size_t>(fragment.place + e);
     if (warp.in_flight[at] != 0 && !is_accumulator) {
       team_.report(FindingKind::in_flight, warp, kAllLanes, fragment.name, e,
@@ -227,47 +227,44 @@ void Operation::check_wgmma_registers(Warp& warp, const BufferCode& fragment, Lo
   }
 }
 
-void Operation::load_registers(int lane, Location from, std::span<std::byte> to) {
+Operation::Registers Operation::registers_at(const Location& place, std::size_t bytes) const {
+  const auto number = static_cast<std::uint32_t>(place.owner);
+  const int size = team_.code.buffers[number].element_bytes;
+  return {number, place.offset / size, static_cast<std::int64_t>(bytes) / size, static_cast<std::size_t>(size)};
+}
+
+// Whether the lane may go on to the data.
+bool Operation::check_registers(int lane, const Registers& registers, bool write) {
+  if (phase_ == Phase::landing) return true;
   Warp& warp = warp_of(lane);
-  const auto number = static_cast<std::uint32_t>(from.owner);
-  const BufferCode& fragment = team_.code.buffers[number];
-  const std::int64_t first = from.offset / fragment.element_bytes;
-  const std::int64_t count = static_cast<std::int64_t>(to.size()) / fragment.element_bytes;
+  const BufferCode& fragment = team_.code.buffers[registers.number];
   const Mask bit = Mask{1} << (lane % kLanes);
-  const bool is_product = row_.completion == Completion::wgmma_group;
-  if (phase_ != Phase::landing && !is_product && !team_.touch_registers(warp, bit, fragment, first, count, false)) {
-    return;
+  if (row_.completion != Completion::wgmma_group) {
+    return team_.touch_registers(warp, bit, fragment, registers.first, registers.count, write);
   }
-  if (phase_ == Phase::footprint && is_product && lane % kLanes == 0) {
-    check_wgmma_registers(warp, fragment, from, first, count, false);
+  // All lanes of a warp hold the same registers.
+  if (lane % kLanes == 0) check_wgmma_registers(warp, registers, write);
+  for (std::int64_t e = registers.first; write && e < registers.first + registers.count; ++e) {
+    warp.written[static_cast<std::size_t>(fragment.place + e)] |= bit;
   }
-  const auto size = static_cast<std::size_t>(fragment.element_bytes);
-  for (std::int64_t e = 0; e < count; ++e) {
-    std::memcpy(&to[static_cast<std::size_t>(e) * size], team_.register_at(warp, number, first + e, lane % kLanes),
-                size);
+  return true;
+}
+
+void Operation::load_registers(int lane, const Location& from, std::span<std::byte> to) {
+  const Registers registers = registers_at(from, to.size());
+  if (!check_registers(lane, registers, false)) return;
+  for (std::int64_t e = 0; e < registers.count; ++e) {
+    std::memcpy(&to[static_cast<std::size_t>(e) * registers.size],
+                team_.register_at(warp_of(lane), registers.number, registers.first + e, lane % kLanes), registers.size);
   }
 }
 
-void Operation::store_registers(int lane, Location to, std::span<const std::byte> from) {
-  Warp& warp = warp_of(lane);
-  const auto number = static_cast<std::uint32_t>(to.owner);
-  const BufferCode& fragment = team_.code.buffers[number];
-  const std::int64_t first = to.offset / fragment.element_bytes;
-  const std::int64_t count = static_cast<std::int64_t>(from.size()) / fragment.element_bytes;
-  const Mask bit = Mask{1} << (lane % kLanes);
-  const bool is_product = row_.completion == Completion::wgmma_group;
-  if (phase_ != Phase::landing && !is_product && !team_.touch_registers(warp, bit, fragment, first, count, true))
-    return;
-  if (phase_ == Phase::footprint) {
-    if (is_product && lane % kLanes == 0) check_wgmma_registers(warp, fragment, to, first, count, true);
-    for (std::int64_t e = first; e < first + count; ++e)
-      warp.written[static_cast<std::size_t>(fragment.place + e)] |= bit;
-    return;
-  }
-  const auto size = static_cast<std::size_t>(fragment.element_bytes);
-  for (std::int64_t e = 0; e < count; ++e) {
-    std::memcpy(team_.register_at(warp, number, first + e, lane % kLanes), &from[static_cast<std::size_t>(e) * size],
-                size);
+void Operation::store_registers(int lane, const Location& to, std::span<const std::byte> from) {
+  const Registers registers = registers_at(to, from.size());
+  if (!check_registers(lane, registers, true) || phase_ == Phase::footprint) return;
+  for (std::int64_t e = 0; e < registers.count; ++e) {
+    std::memcpy(team_.register_at(warp_of(lane), registers.number, registers.first + e, lane % kLanes),
+                &from[static_cast<std::size_t>(e) * registers.size], registers.size);
   }
 }
 

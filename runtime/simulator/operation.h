@@ -83,10 +83,17 @@ class Operation final : public ir::Execution {
   Touch touch_of(int lane, const ir::Location& place, bool write) const;
   // The bytes at a place of memory; null where they may not be touched.
   std::byte* memory(int lane, ir::Location place, std::size_t bytes, bool write, bool atomic);
-  void load_registers(int lane, ir::Location from, std::span<std::byte> to);
-  void store_registers(int lane, ir::Location to, std::span<const std::byte> from);
-  void check_wgmma_registers(Warp& warp, const BufferCode& fragment, ir::Location place, std::int64_t first,
-                             std::int64_t count, bool write);
+  // Elements of a fragment that a lane holds.
+  struct Registers {
+    std::uint32_t number;  // of the buffer
+    std::int64_t first, count;
+    std::size_t size;  // bytes of an element
+  };
+  Registers registers_at(const ir::Location& place, std::size_t bytes) const;
+  bool check_registers(int lane, const Registers& registers, bool write);
+  void check_wgmma_registers(Warp& warp, const Registers& registers, bool write);
+  void load_registers(int lane, const ir::Location& from, std::span<std::byte> to);
+  void store_registers(int lane, const ir::Location& to, std::span<const std::byte> from);
   ThreadBarrier* named(std::int64_t barrier);
   void count_accesses();
 

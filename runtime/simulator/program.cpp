@@ -14,6 +14,7 @@
 #include "base/strided_layout.h"
 #include "runtime/check_call.h"
 #include "runtime/simulator/binary.h"
+#include "runtime/simulator/tensor_map.h"
 
 namespace quern::runtime::simulator {
 namespace {
@@ -268,33 +269,14 @@ class SimulatorProgram final : public LoadedProgram {
 
   static ir::BoundTensorMap bound(const TensorMapParameter& map, const Memory& memory, const PlanContext& context,
                                   const Launch& launch) {
-    ir::BoundTensorMap result;
-    result.mode = map.mode;
-    result.dtype = map.dtype;
-    result.fill = map.fill;
     Window* window = &memory.at(map.base);
     const auto found = std::ranges::find(launch.globals, window);
     ensure(found != launch.globals.end(), "a tensor map is of a parameter");
-    result.base = {ir::Space::global, static_cast<int>(found - launch.globals.begin()),
-                   window->origin + evaluate(map.base.byte_offset, context)};
-    const auto numbers = [&](const std::vector<PlanExpr>& all) {
-      std::vector<std::int64_t> values;
-      values.reserve(all.size());
-      for (const PlanExpr& e : all) values.push_back(evaluate(e, context));
-      return values;
-    };
-    result.dims = numbers(map.dims);
-    result.byte_strides = numbers(map.byte_strides);
-    result.byte_strides.insert(result.byte_strides.begin(), byte_size(map.dtype));
-    result.element_strides.assign(map.element_strides.begin(), map.element_strides.end());
-    result.box.assign(map.box.begin(), map.box.end());
-    result.lower = numbers(map.lower_corner);
-    result.upper = numbers(map.upper_corner);
-    result.channels = map.channels;
-    result.pixels = map.pixels;
-    constexpr std::array<int, 4> kSwizzles = {0, 32, 64, 128};
-    result.swizzle_bytes = kSwizzles[static_cast<std::size_t>(map.swizzle)];
-    return result;
+    const auto number = [&](const PlanExpr& e) { return evaluate(e, context); };
+    return bound_map(map, map.dtype,
+                     {ir::Space::global, static_cast<int>(found - launch.globals.begin()),
+                      window->origin + number(map.base.byte_offset)},
+                     number);
   }
 
   const Plan plan_;

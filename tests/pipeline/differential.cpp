@@ -235,6 +235,20 @@ ChooseSchedule choose_random(const Target& target, std::uint64_t seed) {
   };
 }
 
+DeviceArguments device_arguments(const ir::Program& program, std::span<const std::int64_t> sizes,
+                                 runtime::Device& device, std::uint64_t seed) {
+  DeviceArguments arguments;
+  const auto add = [&](const std::vector<ir::OwnedTensor>& tensors) {
+    for (const ir::OwnedTensor& tensor : tensors) {
+      arguments.buffers.push_back(upload(device, tensor));
+      arguments.pointers.push_back(place(arguments.buffers.back(), tensor));
+    }
+  };
+  add(ir::generate_inputs(program, sizes, seed));
+  add(ir::allocate_outputs(program, sizes));
+  return arguments;
+}
+
 std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
                      runtime::Device& device, std::uint64_t seed) {
   const auto loaded = device.load(artifact.plan, artifact.binary);

@@ -17,8 +17,17 @@ namespace quern::pipeline {
 // A choice of schedules out of each strategy's legal candidates, the same for the same seed.
 ChooseSchedule choose_random(const Target& target, std::uint64_t seed);
 
-// Runs a compiled program on inputs made from `seed` over poisoned outputs, and compares every output
-// element with the reference (of large outputs corners and some others). Empty: right; else the first that is wrong.
+// Dense arguments of a program in a device's memory: inputs made from `seed`, then outputs.
+struct DeviceArguments {
+  std::vector<runtime::Buffer> buffers;
+  std::vector<void*> pointers;
+};
+DeviceArguments device_arguments(const ir::Program& program, std::span<const std::int64_t> sizes,
+                                 runtime::Device& device, std::uint64_t seed);
+
+// Runs a compiled program on inputs made from `seed` over poisoned outputs, and compares every output element with the
+// reference (of large outputs corners and some others). Empty: right; else the first that is wrong, or what the
+// simulator found.
 std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
                      runtime::Device& device, std::uint64_t seed);
 

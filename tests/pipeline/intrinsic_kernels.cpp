@@ -219,6 +219,22 @@ std::set<const ir::Tensor*> written_by(const ir::Kernel& kernel) {
   return written;
 }
 
+// What `run` makes of the parameters' contents in a device's memory.
+template <typename Run>
+Contents changed_by(const ir::Kernel& kernel, runtime::Device& device, const Run& run) {
+  Contents contents = contents_before(kernel);
+  std::vector<runtime::Buffer> buffers;
+  for (const auto& bytes : contents) {
+    buffers.emplace_back(device, bytes.size());
+    device.upload(buffers.back().data(), bytes.data(), bytes.size(), nullptr);
+  }
+  run(std::span<const runtime::Buffer>(buffers));
+  for (std::size_t p = 0; p < contents.size(); ++p) {
+    device.download(contents[p].data(), buffers[p].data(), contents[p].size(), nullptr);
+  }
+  return contents;
+}
+
 }  // namespace
 
 void PrintTo(const IntrinsicKernel& kernel, std::ostream* stream) { *stream << kernel.name; }
@@ -262,21 +278,14 @@ Contents contents_before(const ir::Kernel& kernel) {
 }
 
 Contents simulated(const ir::Kernel& kernel, runtime::simulator::Report& report) {
-  const Target target = parse_target("sim:sm_90a");
   runtime::Device& device = runtime::open_device("sim:sm_90a");
-  Contents contents = contents_before(kernel);
-  std::vector<runtime::Buffer> buffers;
-  std::vector<runtime::simulator::KernelArgument> arguments;
-  for (const auto& bytes : contents) {
-    buffers.emplace_back(device, bytes.size());
-    device.upload(buffers.back().data(), bytes.data(), bytes.size(), nullptr);
-    arguments.push_back({{static_cast<std::byte*>(buffers.back().data()), bytes.size()}, true});
-  }
-  report = runtime::simulator::run_kernel(kernel, {}, arguments, target, {});
-  for (std::size_t p = 0; p < contents.size(); ++p) {
-    device.download(contents[p].data(), buffers[p].data(), contents[p].size(), nullptr);
-  }
-  return contents;
+  return changed_by(kernel, device, [&](std::span<const runtime::Buffer> buffers) {
+    std::vector<runtime::simulator::KernelArgument> arguments;
+    for (const runtime::Buffer& buffer : buffers) {
+      arguments.push_back({{static_cast<std::byte*>(buffer.data()), buffer.size()}, true});
+    }
+    report = runtime::simulator::run_kernel(kernel, {}, arguments, device.info().target, {});
+  });
 }
 
 Artifact compiled(const ir::Kernel& kernel, const Target& target) {
@@ -307,20 +316,12 @@ Artifact compiled(const ir::Kernel& kernel, const Target& target) {
 Contents on_device(const ir::Kernel& kernel, runtime::Device& device) {
   const Artifact artifact = compiled(kernel, device.info().target);
   const auto loaded = device.load(artifact.plan, artifact.binary);
-  Contents contents = contents_before(kernel);
-  std::vector<runtime::Buffer> buffers;
-  std::vector<void*> pointers;
-  for (const auto& bytes : contents) {
-    buffers.emplace_back(device, bytes.size());
-    device.upload(buffers.back().data(), bytes.data(), bytes.size(), nullptr);
-    pointers.push_back(buffers.back().data());
-  }
-  loaded->launch(pointers, {}, nullptr, nullptr);
-  device.synchronize(nullptr);
-  for (std::size_t p = 0; p < contents.size(); ++p) {
-    device.download(contents[p].data(), buffers[p].data(), contents[p].size(), nullptr);
-  }
-  return contents;
+  return changed_by(kernel, device, [&](std::span<const runtime::Buffer> buffers) {
+    std::vector<void*> pointers;
+    for (const runtime::Buffer& buffer : buffers) pointers.push_back(buffer.data());
+    loaded->launch(pointers, {}, nullptr, nullptr);
+    device.synchronize(nullptr);
+  });
 }
 
 }  // namespace quern::pipeline

@@ -6,8 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "ir/bounds.h"
-#include "ir/generate.h"
 #include "ir/parser.h"
 #include "runtime/simulator/report.h"
 #include "tests/pipeline/differential.h"
@@ -63,16 +61,8 @@ runtime::simulator::Report simulated(const char* text) {
   const ir::Program program = ir::parse_program(text);
   const Artifact artifact = compile(schedule_program(program, target, choose_fallback(target)), target);
   const auto loaded = device.load(artifact.plan, artifact.binary);
-  std::vector<runtime::Buffer> buffers;
-  std::vector<void*> pointers;
-  const auto add = [&](const ir::OwnedTensor& tensor) {
-    buffers.emplace_back(device, tensor.bytes.size());
-    device.upload(buffers.back().data(), tensor.bytes.data(), tensor.bytes.size(), nullptr);
-    pointers.push_back(buffers.back().data());
-  };
-  for (const ir::OwnedTensor& tensor : ir::generate_inputs(program, {}, 1)) add(tensor);
-  for (const ir::OwnedTensor& tensor : ir::allocate_outputs(program, {})) add(tensor);
-  loaded->launch(pointers, {}, nullptr, nullptr);
+  const DeviceArguments arguments = device_arguments(program, {}, device, 1);
+  loaded->launch(arguments.pointers, {}, nullptr, nullptr);
   return *loaded->simulation();
 }
 

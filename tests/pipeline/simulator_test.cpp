@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "compiler/strategies/strategy.h"
-#include "ir/generate.h"
 #include "ir/parser.h"
 #include "runtime/simulator/device.h"
 #include "tests/pipeline/differential.h"
@@ -60,21 +59,11 @@ double seconds_of(const Artifact& artifact, const ir::Program& program, std::spa
                   bool checks) {
   runtime::simulator::set_mode(checks);
   const auto loaded = simulator().load(artifact.plan, artifact.binary);
-  std::vector<runtime::Buffer> buffers;
-  std::vector<void*> pointers;
-  const auto add = [&](const std::vector<ir::OwnedTensor>& tensors) {
-    for (const ir::OwnedTensor& tensor : tensors) {
-      buffers.emplace_back(simulator(), tensor.bytes.size());
-      simulator().upload(buffers.back().data(), tensor.bytes.data(), tensor.bytes.size(), nullptr);
-      pointers.push_back(buffers.back().data());
-    }
-  };
-  add(ir::generate_inputs(program, sizes, 1));
-  add(ir::allocate_outputs(program, sizes));
+  const DeviceArguments arguments = device_arguments(program, sizes, simulator(), 1);
   double best = 1e9;
   for (int i = 0; i < 3; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    loaded->launch(pointers, sizes, nullptr, nullptr);
+    loaded->launch(arguments.pointers, sizes, nullptr, nullptr);
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   runtime::simulator::set_mode(true);
