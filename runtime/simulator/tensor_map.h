@@ -9,8 +9,8 @@
 
 namespace quern::runtime::simulator {
 
-// `map` of a plan (TensorMapParameter) or of a kernel (TensorMapParam), whose fields have the same names; `number` gives
-// the value of one of its expressions.
+// `map` of a plan (TensorMapParameter) or of a kernel (TensorMapParam), whose fields have the same names; `number`
+// gives the value of one of its expressions.
 template <typename Map, typename Number>
 ir::BoundTensorMap bound_map(const Map& map, DType dtype, ir::Location base, const Number& number) {
   const auto numbers = [&](const auto& all) {
