@@ -114,6 +114,11 @@ struct TensorMapParameter {
   bool operator==(const TensorMapParameter&) const = default;
 };
 
+// The bytes within which a swizzle permutes chunks of 16; none: 0.
+constexpr int swizzle_bytes(TensorMapParameter::Swizzle swizzle) {
+  return swizzle == TensorMapParameter::Swizzle::none ? 0 : 16 << static_cast<int>(swizzle);
+}
+
 using PlanParameter = std::variant<PlanPointer, ScalarParameter, FastDivisionParameter, TensorMapParameter>;
 
 // One kernel launch. A grid with a zero in it launches nothing.

@@ -95,6 +95,13 @@ void KernelVerifier::check_tensor_map(const TensorMapParam& map) {
     require(map.channels >= 1 && map.channels <= 256 && map.pixels >= 1 && map.pixels <= 1024,
             "an im2col map moves 1 to 256 channels of 1 to 1024 pixels");
   }
+  // What the driver refuses: the CUDA driver API's page of cuTensorMapEncodeTiled.
+  require(std::ranges::all_of(map.element_strides, [](int e) { return e >= 1 && e <= 8; }),
+          "a tensor map's element strides are 1 to 8");
+  const int row = map.mode == TensorMapParameter::Mode::tiled ? map.box[0] : map.channels;
+  const int bytes = row * byte_size(map.buffer->dtype), most = swizzle_bytes(map.swizzle);
+  require(bytes % 16 == 0, "a row of a tensor map's box has {} bytes, not a multiple of 16", bytes);
+  require(most == 0 || bytes <= most, "a row of a tensor map's box has {} bytes, its swizzle spans {}", bytes, most);
 }
 
 // What holds for shared buffers, mbarriers and fragments alike, and for each.

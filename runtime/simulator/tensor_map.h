@@ -33,7 +33,7 @@ ir::BoundTensorMap bound_map(const Map& map, DType dtype, ir::Location base, con
   result.upper = numbers(map.upper_corner);
   result.channels = map.channels;
   result.pixels = map.pixels;
-  result.swizzle_bytes = map.swizzle == TensorMapParameter::Swizzle::none ? 0 : 16 << static_cast<int>(map.swizzle);
+  result.swizzle_bytes = swizzle_bytes(map.swizzle);
   return result;
 }
 

@@ -233,6 +233,23 @@ TEST(KernelVerify, ThreadForm) {
   EXPECT_EQ(fault(parse_kernel(kThread + "move v[0] = x[warp * 4] width 4 tma_prefetch_map(h_map)\n}")), "");
 }
 
+TEST(KernelVerify, TensorMaps) {
+  const auto fault_of = [](const std::string& map) {
+    std::string text = kThread;
+    const std::string old = "tiled dims (n) box (64)";
+    return fault(parse_kernel(text.replace(text.find(old), old.size(), map) + "}"));
+  };
+  EXPECT_EQ(fault_of("tiled dims (n) box (64) swizzle 128"), "");
+  const std::pair<const char*, const char*> faults[] = {
+      {"tiled dims (n) box (512)", "box has 1 to 256 elements"},
+      {"tiled dims (n) box (12)", "box has 24 bytes, not a multiple of 16"},
+      {"tiled dims (n) box (64) swizzle 64", "box has 128 bytes, its swizzle spans 64"},
+      {"tiled dims (n) element_strides (9) box (64)", "element strides are 1 to 8"},
+      {"tiled dims (n, n) box (64, 8)", "a stride for all dimensions but the first"},
+  };
+  for (const auto& [map, wanted] : faults) EXPECT_TRUE(contains(fault_of(map), wanted)) << map << ": " << fault_of(map);
+}
+
 // What the parser already refuses, built by hand.
 TEST(KernelVerify, Scopes) {
   const Kernel legal = parse_kernel(kThread + "}");

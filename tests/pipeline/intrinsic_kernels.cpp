@@ -4,15 +4,20 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <random>
 #include <set>
+#include <string_view>
 
 #include "base/numeric.h"
 #include "codegen/cuda/module.h"
 #include "compiler/expand_tiles.h"
+#include "ir/bounds.h"
 #include "ir/fragment_layouts.h"
 #include "ir/kernel_parser.h"
 #include "ir/kernel_rewrite.h"
 #include "ir/kernel_verify.h"
+#include "ir/parser.h"
 #include "ir/wgmma_descriptor.h"
 #include "pipeline/plan_of.h"
 #include "runtime/simulator/kernel_run.h"
@@ -86,12 +91,12 @@ void add_simple(std::vector<IntrinsicKernel>& all) {
       "-2) "
       "upper (-1, 0) channels 8 pixels 16\n");
   add("tma_store",
-      "for i in 8 rolled {\n s[i * 128 + t] = x[b * 1024 + i * 128 + t]\n}\nfence_proxy_async()\nbarrier()\nif t == 0 "
+      "for i in 4 rolled {\n s[i * 128 + t] = x[b * 512 + i * 128 + t]\n}\nfence_proxy_async()\nbarrier()\nif t == 0 "
       "{\n "
       "tma_store(ym, s[0], 32 * b, 10)\n tma_store_commit()\n tma_store_wait_read(0)\n tma_reduce_add(ym, s[0], 32 * "
       "b, -24)\n "
       "tma_store_commit()\n tma_store_wait(0)\n}\n",
-      "  tensor_map ym: y tiled dims (60, 40) byte_strides (256) box (32, 32) swizzle 64\n");
+      "  tensor_map ym: y tiled dims (60, 40) byte_strides (256) box (16, 32) swizzle 64\n");
 }
 
 void add_matrices(std::vector<IntrinsicKernel>& all) {
@@ -128,6 +133,20 @@ constexpr std::array<Product, 9> kProducts{{{DType::bf16, DType::bf16, DType::f3
 
 std::string product_name(const Product& p) { return fmt::format("{}_{}_{}", name(p.a), name(p.b), name(p.acc)); }
 
+// The sums of k products that begin at `first`, as a tensor program: one more product is of the reads' fills.
+std::string product_program(const Product& p, int m, int n, int k, int first, bool a_transposed, bool b_transposed) {
+  const auto operand = [](bool transposed, std::string_view row, std::string_view column) {
+    return transposed ? fmt::format("{}, {}", column, row) : fmt::format("{}, {}", row, column);
+  };
+  const std::string rows = fmt::to_string(m), columns = fmt::to_string(n), depth = fmt::to_string(k);
+  return fmt::format(
+      "kernel product(x: {}[{}], w: {}[{}]) -> (y: {acc}[{}, {}]) {{\n"
+      "  y[i, j] = {acc}(sum[p in {}]{{acc={acc}{}}}({wide}(x[{}] else {}) * {wide}(w[{}] else 1)))\n}}\n",
+      name(p.a), operand(a_transposed, rows, depth), name(p.b), operand(b_transposed, columns, depth), m, n, k + 1,
+      p.a == DType::f32 ? ", grade=tf32" : "", operand(a_transposed, "i", "p"), first, operand(b_transposed, "j", "p"),
+      fmt::arg("acc", name(p.acc)), fmt::arg("wide", name(p.acc == DType::i32 ? DType::i32 : DType::f32)));
+}
+
 void add_mma_sync(std::vector<IntrinsicKernel>& all) {
   for (const Product& p : kProducts) {
     const int k = 32 / byte_size(p.a);
@@ -141,13 +160,16 @@ void add_mma_sync(std::vector<IntrinsicKernel>& all) {
                      "  map (i in 16, j in 8) over {4} {{\n    acc[i, j] = 1\n  }}\n  barrier()\n"
                      "  mma mma_sync (i in 16, j in 8, p in {3}) acc[i, j] += xs[i, p] * ws[j, p]\n"
                      "  map (i in 16, j in 8) over {4} {{\n    y[i, j] = acc[i, j]\n  }}\n}}\n",
-                     name(p.a), name(p.b), name(p.acc), k, to_string(ir::mma_sync_c()), fmt::format("{}:lane*1", k))});
+                     name(p.a), name(p.b), name(p.acc), k, to_string(ir::mma_sync_c()), fmt::format("{}:lane*1", k)),
+         product_program(p, 16, 8, k, 1, false, false)});
   }
 }
 
+int wgmma_depth(const Product& p, int swizzle) { return std::max(swizzle, 32) / byte_size(p.a); }
+
 // One product of 64 x n, its operands by TMA into the layout of a swizzle, contiguous along k or along rows.
 std::string wgmma_text(const Product& p, int n, int swizzle, bool a_transposed, bool b_transposed) {
-  const int bytes = byte_size(p.a), k = std::max(swizzle, 32) / bytes;
+  const int bytes = byte_size(p.a), k = wgmma_depth(p, swizzle);
   const auto operand = [&](bool transposed, int rows) {
     const ir::Layout layout =
         transposed ? ir::tma_layout(k, rows, bytes, swizzle) : ir::tma_layout(rows, k, bytes, swizzle);
@@ -185,14 +207,19 @@ std::string wgmma_text(const Product& p, int n, int swizzle, bool a_transposed, 
 }
 
 void add_wgmma(std::vector<IntrinsicKernel>& all) {
-  for (const Product& p : kProducts) {
-    all.push_back({"wgmma_" + product_name(p), wgmma_text(p, 32, 128, false, false)});
-  }
+  const auto add = [&](const std::string& name, const Product& p, int n, int swizzle, bool a_transposed,
+                       bool b_transposed) {
+    // Of the products of an instruction that sums f8, those bits are kept that lie within 13 of the largest one's
+    // first.
+    const double slack = byte_size(p.a) == 1 && p.acc == DType::f32 ? 0x1p10 : 1;
+    all.push_back({"wgmma_" + name, wgmma_text(p, n, swizzle, a_transposed, b_transposed),
+                   product_program(p, 64, n, wgmma_depth(p, swizzle), 2, a_transposed, b_transposed), slack});
+  };
+  for (const Product& p : kProducts) add(product_name(p), p, 32, 128, false, false);
   for (const int swizzle : {0, 32, 64, 128}) {
     for (const int transposed : {0, 1, 2, 3}) {
-      all.push_back(
-          {fmt::format("wgmma_swizzle_{}{}{}", swizzle, transposed & 1 ? "_at" : "", transposed & 2 ? "_bt" : ""),
-           wgmma_text(kProducts[0], 64, swizzle, transposed & 1, transposed & 2)});
+      add(fmt::format("swizzle_{}{}{}", swizzle, transposed & 1 ? "_at" : "", transposed & 2 ? "_bt" : ""),
+          kProducts[0], 64, swizzle, transposed & 1, transposed & 2);
     }
   }
   const std::string a = to_string(ir::wgmma_a(2)), acc = to_string(ir::wgmma_accumulator(24));
@@ -208,7 +235,8 @@ void add_wgmma(std::vector<IntrinsicKernel>& all) {
            "  mma wgmma (i in 64, j in 24, p in 16) acc[i, j] += a[i, p] * ws[j, p] accumulate false\n"
            "  wgmma_commit()\n  wgmma_wait(0)\n  map (i in 64, j in 24) over {1} {{\n    y[i, j] = acc[i, j]\n  "
            "}}\n}}\n",
-           a, acc, to_string(ir::tma_layout(24, 16, 2, 32)))});
+           a, acc, to_string(ir::tma_layout(24, 16, 2, 32))),
+       product_program(kProducts[0], 64, 24, 16, 0, false, false)});
 }
 
 std::set<const ir::Tensor*> written_by(const ir::Kernel& kernel) {
@@ -221,8 +249,8 @@ std::set<const ir::Tensor*> written_by(const ir::Kernel& kernel) {
 
 // What `run` makes of the parameters' contents in a device's memory.
 template <typename Run>
-Contents changed_by(const ir::Kernel& kernel, runtime::Device& device, const Run& run) {
-  Contents contents = contents_before(kernel);
+Contents changed_by(const ir::Kernel& kernel, Numbers numbers, runtime::Device& device, const Run& run) {
+  Contents contents = contents_before(kernel, numbers);
   std::vector<runtime::Buffer> buffers;
   for (const auto& bytes : contents) {
     buffers.emplace_back(device, bytes.size());
@@ -260,8 +288,9 @@ ir::Kernel thread_form(const IntrinsicKernel& kernel) {
   return thread;
 }
 
-Contents contents_before(const ir::Kernel& kernel) {
+Contents contents_before(const ir::Kernel& kernel, Numbers numbers) {
   const std::set<const ir::Tensor*> written = written_by(kernel);
+  std::mt19937_64 random(20260801);
   Contents all;
   for (std::size_t p = 0; p < kernel.params.size(); ++p) {
     const ir::Buffer& param = *kernel.params[p];
@@ -270,16 +299,21 @@ Contents contents_before(const ir::Kernel& kernel) {
     const auto count = static_cast<std::int64_t>(bytes.size()) / byte_size(param.dtype);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t number = (i * 5 + i / 7 + static_cast<std::int64_t>(p)) % 7;
-      const std::int64_t value = param.dtype == DType::u8 ? number : number - 3;
-      store_element(param.dtype, bytes.data(), i, static_cast<double>(value));
+      double value = static_cast<double>(param.dtype == DType::u8 ? number : number - 3);
+      if (numbers == Numbers::random) {
+        value = param.dtype == DType::u8   ? static_cast<double>(random() % 256)
+                : param.dtype == DType::i8 ? static_cast<double>(random() % 256) - 128
+                                           : std::ldexp(static_cast<double>(random() >> 11), -52) - 1;
+      }
+      store_element(param.dtype, bytes.data(), i, value);
     }
   }
   return all;
 }
 
-Contents simulated(const ir::Kernel& kernel, runtime::simulator::Report& report) {
+Contents simulated(const ir::Kernel& kernel, Numbers numbers, runtime::simulator::Report& report) {
   runtime::Device& device = runtime::open_device("sim:sm_90a");
-  return changed_by(kernel, device, [&](std::span<const runtime::Buffer> buffers) {
+  return changed_by(kernel, numbers, device, [&](std::span<const runtime::Buffer> buffers) {
     std::vector<runtime::simulator::KernelArgument> arguments;
     for (const runtime::Buffer& buffer : buffers) {
       arguments.push_back({{static_cast<std::byte*>(buffer.data()), buffer.size()}, true});
@@ -303,25 +337,52 @@ Artifact compiled(const ir::Kernel& kernel, const Target& target) {
   artifact.plan = plan_frame(program, target);
   const std::vector<ir::Kernel> kernels{kernel};
   artifact.plan.variants.push_back(plan_variant(program, {}, {}, kernels, std::vector<ir::Program>{program}));
-  validate(artifact.plan);
   artifact.binary.target = to_text(target);
 #if QUERN_WITH_CUDA
   const codegen::CudaModule module = codegen::print_module(kernels, target);
+  std::get<Launch>(artifact.plan.variants[0].steps.at(0).action).kernel = module.entries[0];
+  validate(artifact.plan);
   artifact.source = module.source;
   artifact.binary.bytes = runtime::cuda::Nvrtc::get().compile(module.source, kernel.name + ".cu", target.arch).cubin;
 #endif
   return artifact;
 }
 
-Contents on_device(const ir::Kernel& kernel, runtime::Device& device) {
+Contents on_device(const ir::Kernel& kernel, Numbers numbers, runtime::Device& device) {
   const Artifact artifact = compiled(kernel, device.info().target);
   const auto loaded = device.load(artifact.plan, artifact.binary);
-  return changed_by(kernel, device, [&](std::span<const runtime::Buffer> buffers) {
+  return changed_by(kernel, numbers, device, [&](std::span<const runtime::Buffer> buffers) {
     std::vector<void*> pointers;
     for (const runtime::Buffer& buffer : buffers) pointers.push_back(buffer.data());
     loaded->launch(pointers, {}, nullptr, nullptr);
     device.synchronize(nullptr);
   });
+}
+
+std::string beyond_bounds(const IntrinsicKernel& kernel, Contents contents) {
+  const ir::Program program = ir::parse_program(kernel.program);
+  std::vector<ir::HostTensor> tensors;
+  const auto add = [&](const ir::Tensor& tensor) {
+    ir::HostTensor& host = tensors.emplace_back(ir::HostTensor{tensor.dtype, {}, {}, contents[tensors.size()].data()});
+    for (const ir::Expr& extent : tensor.shape) host.shape.push_back(*ir::as_integer(extent));
+  };
+  for (const ir::TensorRef& input : program.inputs) add(*input);
+  add(*program.outputs.at(0).tensor);
+  const ir::HostTensor y = tensors.back();
+  tensors.pop_back();
+  std::vector<ir::Coordinate> coordinates;
+  for (std::int64_t i = 0; i < y.shape[0]; ++i) {
+    for (std::int64_t j = 0; j < y.shape[1]; ++j) coordinates.push_back({i, j});
+  }
+  const std::vector<ir::Checked> checked = ir::evaluate_with_bounds(program, {}, tensors, 0, coordinates);
+  for (std::size_t n = 0; n < checked.size(); ++n) {
+    const double computed = load_element(y.dtype, y.data, static_cast<std::int64_t>(n));
+    const ir::Checked wanted{checked[n].value, checked[n].bound * kernel.slack};
+    if (ir::admits(wanted, computed)) continue;
+    return fmt::format("element {}, {} is {}, expected {} within {}", coordinates[n][0], coordinates[n][1], computed,
+                       wanted.value, wanted.bound);
+  }
+  return {};
 }
 
 }  // namespace quern::pipeline

@@ -1,6 +1,7 @@
 #pragma once
-// A small kernel for each intrinsic and each kind of product, on integers that every dtype holds and whose sums are
-// exact: run in the simulator and on a GPU, the results are equal bit for bit.
+// A small kernel for each intrinsic and each kind of product, run in the simulator and on a GPU. On integers that every
+// dtype holds and whose sums are exact the results are equal bit for bit, on random numbers those of moves too and
+// those of products within the bounds of a tensor program.
 
 #include <cstddef>
 #include <ostream>
@@ -15,7 +16,9 @@ namespace quern::pipeline {
 
 struct IntrinsicKernel {
   std::string name;
-  std::string text;  // tile or thread form; parameters that are read stand before those that are written
+  std::string text;     // tile or thread form; parameters that are read stand before those that are written
+  std::string program;  // what a product computes; empty: a move
+  double slack = 1;     // times the program's bounds
 };
 void PrintTo(const IntrinsicKernel& kernel, std::ostream* stream);
 
@@ -24,14 +27,19 @@ const std::vector<IntrinsicKernel>& intrinsic_kernels();
 // In thread form, verified.
 ir::Kernel thread_form(const IntrinsicKernel& kernel);
 
-// Contents of the parameters: small integers of those that are read, zeros of the others.
+enum class Numbers { integers, random };
+
+// Contents of the parameters: numbers in those that are read, zeros in the others.
 using Contents = std::vector<std::vector<std::byte>>;
-Contents contents_before(const ir::Kernel& kernel);
+Contents contents_before(const ir::Kernel& kernel, Numbers numbers);
 
 // What they are after a run in the simulator, and what it reports.
-Contents simulated(const ir::Kernel& kernel, runtime::simulator::Report& report);
+Contents simulated(const ir::Kernel& kernel, Numbers numbers, runtime::simulator::Report& report);
 // Compiled for a GPU and run there.
-Contents on_device(const ir::Kernel& kernel, runtime::Device& device);
+Contents on_device(const ir::Kernel& kernel, Numbers numbers, runtime::Device& device);
+// The first element of y in the contents that is not what the program admits, or nothing.
+std::string beyond_bounds(const IntrinsicKernel& kernel, Contents contents);
+
 // Compiled alone, for a target without a device.
 Artifact compiled(const ir::Kernel& kernel, const Target& target);
 

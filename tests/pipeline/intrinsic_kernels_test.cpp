@@ -31,9 +31,18 @@ class IntrinsicKernels : public testing::TestWithParam<IntrinsicKernel> {};
 TEST_P(IntrinsicKernels, RunWithoutFindings) {
   runtime::simulator::Report report;
   const ir::Kernel kernel = thread_form(GetParam());
-  const Contents after = simulated(kernel, report);
+  const Contents after = simulated(kernel, Numbers::integers, report);
   EXPECT_TRUE(report.clean()) << findings_text(report);
-  EXPECT_NE(after, contents_before(kernel)) << "nothing was written";
+  EXPECT_NE(after, contents_before(kernel, Numbers::integers)) << "nothing was written";
+}
+
+TEST_P(IntrinsicKernels, ProductsAreWithinTheirBounds) {
+  if (GetParam().program.empty()) return;
+  const ir::Kernel kernel = thread_form(GetParam());
+  for (const Numbers numbers : {Numbers::integers, Numbers::random}) {
+    runtime::simulator::Report report;
+    EXPECT_EQ(beyond_bounds(GetParam(), simulated(kernel, numbers, report)), "");
+  }
 }
 
 #if QUERN_WITH_CUDA
