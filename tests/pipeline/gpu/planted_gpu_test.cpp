@@ -28,7 +28,7 @@ TEST(GpuPlanted, RunsTheOneThatIsAskedFor) {
   }
   const char* body = std::getenv("QUERN_PLANTED_CLEAN") != nullptr ? found->clean : found->faulty;
   const std::string text = runtime::simulator::kernel_text(body, found->elements, found->blocks, found->warps);
-  on_device(thread_form({name, text}), *gpu);
+  on_device(thread_form({name, text}), Numbers::integers, *gpu);
 }
 
 }  // namespace
