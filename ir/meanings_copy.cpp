@@ -166,10 +166,15 @@ bool store_box(Execution& x, const Move& move) {
   each(x, [&](int lane) {
     const BoundTensorMap& map = x.map(0, lane);
     const Location from = x.place(1, lane);
+    const Point corner = numbers(x, lane, 2, map.dims.size());
+    // Unlike a load's, as seen on an H200: an illegal instruction.
+    if (std::ranges::any_of(corner, [](std::int64_t c) { return c < 0; })) {
+      return x.refuse(lane, "a store's box does not begin before the tensor");
+    }
     std::vector<std::byte> row = row_of(map);
     const auto bytes = static_cast<std::int64_t>(row.size());
     const std::int64_t size = byte_size(map.dtype);
-    each_row(map, numbers(x, lane, 2, map.dims.size()), [&](std::int64_t number, const Point& at) {
+    each_row(map, corner, [&](std::int64_t number, const Point& at) {
       each_piece(map, from, number * bytes, row,
                  [&](Location piece, std::span<std::byte> part) { x.load(lane, piece, part); });
       if (!inside(map, at, 1)) return;

@@ -18,7 +18,7 @@ struct IntrinsicKernel {
   std::string name;
   std::string text;     // tile or thread form; parameters that are read stand before those that are written
   std::string program;  // what a product computes; empty: a move
-  double slack = 1;     // times the program's bounds
+  double roundoff = 0;  // of the accumulator, where it is coarser than its dtype
 };
 void PrintTo(const IntrinsicKernel& kernel, std::ostream* stream);
 

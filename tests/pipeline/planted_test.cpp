@@ -91,6 +91,7 @@ const Planted kPlanted[] = {
     {"NoWaitForTheProducts", "persistent_gemm", IntrinsicId::wgmma_wait, 1, removed, "in-flight", {"exited"}},
     {"NoWaitForTheStores", "persistent_gemm", IntrinsicId::tma_store_wait_read, 0, removed, "race"},
     {"NoWaitBeforeTheEnd", "persistent_gemm", IntrinsicId::tma_store_wait, 0, removed, "exited"},
+    {"AStoreBeforeTheTensor", "persistent_gemm", IntrinsicId::tma_store, 0, of(2, -64), "misuse", {"unwritten"}},
     {"OneArrivalLess", "persistent_gemm", IntrinsicId::mbarrier_init, 1, plus(1, 1), "deadlock"},
     {"ADescriptorAside", "persistent_gemm", IntrinsicId::wgmma_descriptor, 0, shifted(1, 512), "race"},
     {"ASwizzleAside", "persistent_gemm", IntrinsicId::wgmma_descriptor, 1, of(4, 64), "wrong"},
