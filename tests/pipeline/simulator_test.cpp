@@ -54,14 +54,15 @@ INSTANTIATE_TEST_SUITE_P(Simulator, SimulatedTilePrograms, testing::ValuesIn(til
 
 // --- How long it takes ----------------------------------------------------------------------------------------------
 
-// Seconds of the fastest of a few runs of one block.
+// Seconds of the fastest run of one block; what else the machine does can only slow them, so there are more while none
+// is within the limit.
 double seconds_of(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
-                  bool checks) {
+                  bool checks, double limit) {
   runtime::simulator::set_mode(checks);
   const auto loaded = simulator().load(artifact.plan, artifact.binary);
   const DeviceArguments arguments = device_arguments(program, sizes, simulator(), 1);
   double best = 1e9;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 3 || (i < 30 && best > limit); ++i) {
     const auto start = std::chrono::steady_clock::now();
     loaded->launch(arguments.pointers, sizes, nullptr, nullptr);
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -72,7 +73,8 @@ double seconds_of(const Artifact& artifact, const ir::Program& program, std::spa
 
 void expect_seconds(const char* what, const Artifact& artifact, const ir::Program& program,
                     std::span<const std::int64_t> sizes, double checked, double values_alone) {
-  const double slow = seconds_of(artifact, program, sizes, true), fast = seconds_of(artifact, program, sizes, false);
+  const double slow = seconds_of(artifact, program, sizes, true, checked);
+  const double fast = seconds_of(artifact, program, sizes, false, values_alone);
   std::printf("%s: %.1f ms checked, %.1f ms values alone\n", what, 1e3 * slow, 1e3 * fast);
   if (!kIsMeasured) return;
   EXPECT_LE(slow, checked) << what;
