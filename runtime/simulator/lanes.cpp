@@ -168,4 +168,22 @@ void store_lane(DType dtype, std::byte* to, const Lanes& lanes, int lane) {
   }
 }
 
+void load_row(DType dtype, const std::byte* from, Mask mask, Lanes& lanes) {
+  if (dtype == DType::f32) {
+    std::memcpy(lanes.f.data(), from, kLanes * sizeof(float));
+    return;
+  }
+  const int bytes = byte_size(dtype);
+  each_lane(mask, [&](int lane) { load_lane(dtype, from + lane * bytes, lanes, lane); });
+}
+
+void store_row(DType dtype, std::byte* to, Mask mask, const Lanes& lanes) {
+  if (dtype == DType::f32 && mask == kAllLanes) {
+    std::memcpy(to, lanes.f.data(), kLanes * sizeof(float));
+    return;
+  }
+  const int bytes = byte_size(dtype);
+  each_lane(mask, [&](int lane) { store_lane(dtype, to + lane * bytes, lanes, lane); });
+}
+
 }  // namespace quern::runtime::simulator

@@ -50,5 +50,8 @@ void cast(DType to, DType from, const Lanes& value, Mask mask, Lanes& result);
 // One element in memory as a lane's value, and back.
 void load_lane(DType dtype, const std::byte* from, Lanes& lanes, int lane);
 void store_lane(DType dtype, std::byte* to, const Lanes& lanes, int lane);
+// The same of all lanes' elements, which lie side by side.
+void load_row(DType dtype, const std::byte* from, Mask mask, Lanes& lanes);
+void store_row(DType dtype, std::byte* to, Mask mask, const Lanes& lanes);
 
 }  // namespace quern::runtime::simulator

@@ -138,16 +138,13 @@ void Team::read(Warp& warp, const Value& value, Mask mask, Lanes& result) {
   places(warp, value.args[0], mask, elements);
   if (buffer.space == ir::Space::fragment) {
     if (code.values[value.args[0]].uniform) {
-      if (!touch_registers(warp, mask, buffer, elements[0], 1, false)) mask = 0;
-    } else {
-      each_lane(mask, [&](int lane) {
-        const Mask bit = Mask{1} << lane;
-        if (!touch_registers(warp, bit, buffer, elements[static_cast<std::size_t>(lane)], 1, false)) mask &= ~bit;
-      });
+      if (!touch_registers(warp, mask, buffer, elements[0], 1, false)) return;
+      return load_row(value.dtype, register_at(warp, value.buffer, elements[0], 0), mask, result);
     }
     each_lane(mask, [&](int lane) {
-      load_lane(value.dtype, register_at(warp, value.buffer, elements[static_cast<std::size_t>(lane)], lane), result,
-                lane);
+      const std::int64_t element = elements[static_cast<std::size_t>(lane)];
+      if (!touch_registers(warp, Mask{1} << lane, buffer, element, 1, false)) return;
+      load_lane(value.dtype, register_at(warp, value.buffer, element, lane), result, lane);
     });
     return;
   }

@@ -228,11 +228,13 @@ void Team::store_at(Warp& warp, Mask mask, const Step& at) {
   std::array<std::int64_t, kLanes> elements;
   places(warp, at.a, mask, elements);
   if (buffer.space == ir::Space::fragment) {
-    const bool together = code.values[at.a].uniform;
-    if (together && !touch_registers(warp, mask, buffer, elements[0], 1, true)) return;
+    if (code.values[at.a].uniform) {
+      if (!touch_registers(warp, mask, buffer, elements[0], 1, true)) return;
+      return store_row(buffer.dtype, register_at(warp, at.buffer, elements[0], 0), mask, value);
+    }
     each_lane(mask, [&](int lane) {
       const std::int64_t element = elements[static_cast<std::size_t>(lane)];
-      if (!together && !touch_registers(warp, Mask{1} << lane, buffer, element, 1, true)) return;
+      if (!touch_registers(warp, Mask{1} << lane, buffer, element, 1, true)) return;
       store_lane(buffer.dtype, register_at(warp, at.buffer, element, lane), value, lane);
     });
     return;
