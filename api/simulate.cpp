@@ -1,6 +1,9 @@
 // The simulator behind the public face.
 
+#include <fmt/ranges.h>
+
 #include <set>
+#include <string>
 #include <vector>
 
 #include "api/simulation.h"
@@ -66,6 +69,27 @@ Written written_by(const ir::Kernel& kernel) {
   return written;
 }
 
+// The values of the kernel's symbols, in their order.
+std::vector<std::int64_t> values_of(const ir::Kernel& kernel, const Sizes& sizes) {
+  std::vector<std::int64_t> values;
+  std::set<std::string> known;
+  for (const ir::VarRef& symbol : kernel.symbols) {
+    const auto size = sizes.find(symbol->name);
+    if (size == sizes.end()) {
+      fail("symbol {} of {} has no value; give it one, as in -D {}=1024 or Sizes{{{{\"{}\", 1024}}}}", symbol->name,
+           kernel.name, symbol->name, symbol->name);
+    }
+    values.push_back(size->second);
+    known.insert(symbol->name);
+  }
+  for (const auto& [name, size] : sizes) {
+    if (known.contains(name)) continue;
+    fail("kernel {} has no symbol {}; its symbols: {}", kernel.name, name,
+         known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+  }
+  return values;
+}
+
 }  // namespace
 }  // namespace api
 
@@ -77,12 +101,7 @@ Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOpt
   }
   runtime::Device& device = runtime::open_device(options.target);
   const Target& target = device.info().target;
-  std::vector<std::int64_t> symbols;
-  for (const ir::VarRef& symbol : kernel.symbols) {
-    const auto size = sizes.find(symbol->name);
-    if (size == sizes.end()) fail("symbol '{}' of {} has no value", symbol->name, kernel.name);
-    symbols.push_back(size->second);
-  }
+  const std::vector<std::int64_t> symbols = api::values_of(kernel, sizes);
   const api::Written written = api::written_by(kernel);
   std::vector<runtime::Buffer> memory;
   std::vector<simulator::KernelArgument> arguments;

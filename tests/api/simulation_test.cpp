@@ -43,7 +43,16 @@ TEST(Simulation, KernelProgramsTakeTheirSizes) {
   EXPECT_TRUE(simulate(text, {{"n", 64}}).clean());
   const Simulation outside = simulate(text, {{"n", 0}});
   EXPECT_TRUE(outside.clean()) << "an empty grid runs nothing";
-  EXPECT_THROW(simulate(text), Error);
+  const auto refusal = [&](const Sizes& sizes) -> std::string {
+    try {
+      simulate(text, sizes);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal({}), "symbol n of f has no value; give it one, as in -D n=1024 or Sizes{{\"n\", 1024}}");
+  EXPECT_EQ(refusal({{"n", 64}, {"m", 3}}), "kernel f has no symbol m; its symbols: n");
   EXPECT_THROW(simulate("kernel f("), Error);
   EXPECT_THROW(simulate(text, {{"n", 64}}, {.target = "cuda:sm_90a"}), Error);
 }
