@@ -33,14 +33,19 @@ Simulation simulation_of(const runtime::simulator::Report& report) {
 
 namespace {
 
-// A user's kernel program, whose faults are the user's to mend.
-ir::Kernel thread_form(std::string_view text) {
-  ir::Kernel kernel = ir::parse_kernel(text);
+// What a user's kernel program makes of `body` fail is the user's to mend.
+template <typename Body>
+auto on_users_kernel(const Body& body) {
   try {
-    ir::verify(kernel);
+    return body();
   } catch (const InternalError& e) {
     fail("{}", e.what());
   }
+}
+
+ir::Kernel thread_form(std::string_view text) {
+  ir::Kernel kernel = ir::parse_kernel(text);
+  ir::verify(kernel);
   if (kernel.form == ir::Form::thread) return kernel;
   return compiler::hoist(compiler::peel_checks(compiler::expand_tiles(kernel)));
 }
@@ -95,7 +100,7 @@ std::vector<std::int64_t> values_of(const ir::Kernel& kernel, const Sizes& sizes
 
 Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOptions& options) {
   namespace simulator = runtime::simulator;
-  const ir::Kernel kernel = api::thread_form(text);
+  const ir::Kernel kernel = api::on_users_kernel([&] { return api::thread_form(text); });
   if (options.target != "sim" && !options.target.starts_with("sim:")) {
     fail("target '{}' is no simulator; kernel programs run on one, such as sim:sm_90a", options.target);
   }
@@ -120,7 +125,8 @@ Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOpt
     }
     arguments.push_back({{static_cast<std::byte*>(buffer.data()), bytes}, added || !stored});
   }
-  const codegen::CudaModule module = codegen::print_module(std::vector<ir::Kernel>{kernel}, target);
+  const codegen::CudaModule module =
+      api::on_users_kernel([&] { return codegen::print_module(std::vector<ir::Kernel>{kernel}, target); });
   return api::simulation_of(
       simulator::run_kernel(kernel, symbols, arguments, target, {options.checks, options.seed}, module.lines.at(0)));
 }

@@ -12,7 +12,8 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-constexpr std::int64_t kMaxVector = 16;  // elements of one wide access
+constexpr std::int64_t kMaxVector = 16;     // elements of one wide access
+constexpr std::int64_t kMaxCopyBytes = 16;  // of one cp_async
 
 bool is_vector_extent(std::int64_t extent) {
   return extent > 1 && extent <= kMaxVector && (extent & (extent - 1)) == 0;
@@ -98,6 +99,13 @@ Stmt Expander::loop_over(const std::vector<RegisterDigit>& digits, Stmt body, bo
   return body;
 }
 
+// The condition that of all threads to which the distribution gives the same elements this is the first; absent where
+// there is one.
+Expr Expander::first_replica(const Layout& distribution) const {
+  return both(first_of_replicas(distribution, Place::lane, scope_.lane, scope_.lanes),
+              first_of_replicas(distribution, Place::warp, scope_.warp, scope_.warps));
+}
+
 Stmt Expander::expand(const Map& map) {
   return nested([&] {
     if (map.via == Via::tma_im2col) return expand_im2col(map);
@@ -113,9 +121,7 @@ Stmt Expander::expand(const Map& map) {
     if (map.via == Via::ldmatrix) return expand_ldmatrix(map, values);
     Expr where = map.where ? simplified(map.where) : Expr();
     if (stores_outside_registers(map.body)) {
-      const Expr lanes = first_of_replicas(map.distribution, Place::lane, scope_.lane, scope_.lanes);
-      const Expr warps = first_of_replicas(map.distribution, Place::warp, scope_.warp, scope_.warps);
-      if (const Expr first = both(lanes, warps)) where = simplify(both(where, first), assumptions_);
+      if (const Expr first = first_replica(map.distribution)) where = simplify(both(where, first), assumptions_);
     }
     if (where && !is_integer(where, 1)) {
       // The condition is known in the body alone, not in the loops around it.
@@ -129,7 +135,7 @@ Stmt Expander::expand(const Map& map) {
   });
 }
 
-// The bytes of one vector digit go in one copy; its condition holds for all of them or for none.
+// Up to 16 bytes of one vector digit go in one copy, where its condition holds for all of them or for none.
 Stmt Expander::expand_cp_async(const Map& map, std::vector<RegisterDigit> loops) {
   const Store* store = sole_store(map.body);
   ensure(store != nullptr && store->value->kind == ExprKind::read, "cp_async copies one read");
@@ -143,13 +149,19 @@ Stmt Expander::expand_cp_async(const Map& map, std::vector<RegisterDigit> loops)
   Expr to_index = flat_index(shared, placed(shared, store->index));
   Expr from_index = flat_index(as_buffer(*source->tensor), from);
 
-  if (!loops.empty() && loops.back().neighbours && is_vector_extent(loops.back().extent)) {
+  if (!loops.empty() && loops.back().neighbours && is_vector_extent(loops.back().extent) &&
+      (!where || !uses(where, loops.back().var))) {
     const RegisterDigit digit = loops.back();
     loops.pop_back();
-    width = digit.extent;
-    ensure(!where || !uses(where, digit.var), "the condition of a wide copy holds for all of its elements");
+    width = std::min<std::int64_t>(digit.extent, kMaxCopyBytes / byte_size(source->dtype));
     substitution_.clear();
     substitution_[digit.var.get()] = 0;
+    if (const std::int64_t copies = digit.extent / width; copies > 1) {
+      const VarRef part = make_var(digit.var->name);
+      assumptions_ = assumptions_.with(Axis{part, 0, copies});
+      loops.push_back({part, copies, digit.stride * width, false});
+      substitution_[digit.var.get()] = Expr(part) * width;
+    }
     to_index = simplified(to_index);
     from_index = simplified(from_index);
   }
@@ -159,7 +171,9 @@ Stmt Expander::expand_cp_async(const Map& map, std::vector<RegisterDigit> loops)
   Stmt copy = make_stmt(Intrinsic{
       IntrinsicId::cp_async,
       {read(flat(*store->buffer), {to_index}), read(flat(*source->tensor), {from_index}), Expr(bytes), known}});
-  return loop_over(loops, std::move(copy), false);
+  copy = loop_over(loops, std::move(copy), false);
+  const Expr first = first_replica(map.distribution);
+  return first ? make_stmt(If{simplify(first, assumptions_), std::move(copy)}) : copy;
 }
 
 }  // namespace quern::compiler

@@ -72,6 +72,7 @@ class Expander {
 
   // Tiles (expand_map.cpp, expand_bulk.cpp, expand_matrices.cpp, expand_fold.cpp, expand_mma.cpp, expand_wgmma.cpp)
   ir::Stmt expand(const ir::Map& map);
+  ir::Expr first_replica(const ir::Layout& distribution) const;
   ir::Stmt expand_cp_async(const ir::Map& map, std::vector<RegisterDigit> loops);
   ir::Stmt expand(const ir::Fold& fold);
   ir::Stmt expand(const ir::Mma& mma);

@@ -141,7 +141,8 @@ Expr part_length(const Expr& extent, std::int64_t parts) {
 // The number of parts near `wanted` of which none is empty, where the extent is known.
 std::int64_t parts_near(const Expr& extent, std::int64_t wanted) {
   const auto size = as_integer(extent), length = as_integer(part_length(extent, wanted));
-  return size && length ? std::max<std::int64_t>(1, (*size + *length - 1) / *length) : wanted;
+  if (!size || !length) return wanted;
+  return *size == 0 ? 1 : (*size + *length - 1) / *length;
 }
 
 Schedule make(std::int64_t rows, std::int64_t row_threads, std::int64_t vec, std::int64_t unroll, bool keep,

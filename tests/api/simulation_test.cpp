@@ -54,6 +54,14 @@ TEST(Simulation, KernelProgramsTakeTheirSizes) {
   EXPECT_EQ(refusal({}), "symbol n of f has no value; give it one, as in -D n=1024 or Sizes{{\"n\", 1024}}");
   EXPECT_EQ(refusal({{"n", 64}, {"m", 3}}), "kernel f has no symbol m; its symbols: n");
   EXPECT_THROW(simulate("kernel f("), Error);
+  // What the target does not have, and warps that no GPU has.
+  const char* barrier =
+      "kernel f (y: f32[32]) grid (b in 1) warps 1 lanes 32 thread (warp, lane) {\n  barrier full: u64[1]\n"
+      "  if lane == 0 {\n    mbarrier_init(full[0], 1)\n  }\n  y[lane] = 1.0\n}\n";
+  EXPECT_THROW(simulate(barrier, {}, {.target = "sim:sm_80"}), Error);
+  EXPECT_THROW(
+      simulate("kernel f (y: f32[16]) grid (b in 1) warps 1 lanes 16 thread (warp, lane) {\n  y[lane] = 1.0\n}"),
+      Error);
   EXPECT_THROW(simulate(text, {{"n", 64}}, {.target = "cuda:sm_90a"}), Error);
 }
 

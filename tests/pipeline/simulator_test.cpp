@@ -41,6 +41,46 @@ TEST_P(SimulatedShapes, AgreeWithTheReferenceAndHaveNoFindings) {
 INSTANTIATE_TEST_SUITE_P(Simulator, SimulatedShapes, testing::ValuesIn(shape_cases()),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
 
+struct Scheduled {
+  const char* name;
+  const char* program;
+  const char* schedule;  // empty: the default
+};
+constexpr Scheduled kScheduled[] = {
+    {"TilesOfFewerCopiesThanThreads",
+     "kernel f(a: bf16[64, 64], b: bf16[64, 64]) -> (c: f32[64, 64]) { c[i, j] = sum[p](f32(a[i, p]) * f32(b[p, j])) }",
+     ""},
+    {"ColumnsOfFewerCopiesThanThreads",
+     "kernel f(a: f32[1, 7], b: f32[1, 64]) -> (c: f32[7, 64]) { c[i, j] = sum[p](a[p, i] * b[p, j]) }",
+     "contraction block=32x32x16 thread=2x2 stages=3 copy=async"},
+    {"VectorsOfSeveralCopies",
+     "kernel f(a: f64[64, 64], b: f64[64, 64]) -> (c: f64[64, 64]) { c[i, j] = sum[p](a[i, p] * b[p, j]) }",
+     "contraction block=32x32x16 thread=4x8 stages=4 copy=async pad=no"},
+    {"ConditionsWithinACopy",
+     "kernel f(a: f64[2, 13], b: f64[1, 2]) -> (c: f64[13, 1]) { c[i, j] = sum[p](a[p, i] * b[j, p]) }",
+     "contraction block=16x32x8 thread=4x4 stages=4 copy=async split_k=2 pad=yes"},
+    {"ColumnsOfNothing", "kernel f(x: f32[0, 7]) -> (y: f32[7]) { y[j] = sum[i](x[i, j]) }", ""},
+    {"RowsOfNothing", "kernel f(x: f32[7, 0]) -> (y: f32[7]) { y[i] = sum[j](x[i, j]) }", ""},
+    {"NothingAtAll", "kernel f(x: i8[0]) -> (y: i8[]) { y[] = max[i](x[i]) }", ""},
+};
+
+class SimulatedSchedules : public testing::TestWithParam<Scheduled> {};
+
+TEST_P(SimulatedSchedules, AgreeWithTheReferenceAndHaveNoFindings) {
+  const Target& target = simulator().info().target;
+  const ir::Program program = ir::parse_program(GetParam().program);
+  const std::string schedule = GetParam().schedule;
+  const ChooseSchedule given = [&](const ir::Program&, const compiler::Strategy& strategy) {
+    return compiler::parse_schedule(schedule, strategy.fields);
+  };
+  const Artifact artifact =
+      compile(schedule_program(program, target, schedule.empty() ? choose_fallback(target) : given), target);
+  EXPECT_EQ(mismatch(artifact, program, {}, simulator(), 1), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Simulator, SimulatedSchedules, testing::ValuesIn(kScheduled),
+                         [](const auto& parameter) { return std::string(parameter.param.name); });
+
 class SimulatedTilePrograms : public testing::TestWithParam<TileProgram> {};
 
 TEST_P(SimulatedTilePrograms, AgreeWithTheReferenceAndHaveNoFindings) {
