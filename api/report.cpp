@@ -80,7 +80,7 @@ std::string text_of(const Variant& variant, const Plan& plan) {
   for (std::size_t i = 0; i < variant.guards.size(); ++i) {
     text += (i == 0 ? ": " : ", ") + to_text(variant.guards[i], plan);
   }
-  return text;
+  return variant.note.empty() ? text : text + "\n  " + variant.note;
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ auto on_users_kernel(const Body& body) {
   try {
     return body();
   } catch (const InternalError& e) {
-    fail("{}", e.what());
+    fail("{}", e.message());
   }
 }
 
@@ -113,6 +113,7 @@ Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOpt
   for (std::size_t p = 0; p < kernel.params.size(); ++p) {
     const ir::Buffer* param = kernel.params[p].get();
     const bool stored = written.stored.contains(param), added = written.added.contains(param);
+    const bool unwritten = stored && !added;
     const auto bytes = static_cast<std::size_t>(simulator::parameter_bytes(kernel, p, symbols));
     const runtime::Buffer& buffer = memory.emplace_back(device, bytes);
     if (stored || added) {
@@ -123,7 +124,7 @@ Simulation simulate(std::string_view text, const Sizes& sizes, const SimulateOpt
           ir::make_tensor(param->name, param->dtype, {static_cast<std::int64_t>(bytes) / byte_size(param->dtype)})};
       device.upload(buffer.data(), autotune::random_inputs(one, options.seed + p)[0].data(), bytes, nullptr);
     }
-    arguments.push_back({{static_cast<std::byte*>(buffer.data()), bytes}, added || !stored});
+    arguments.push_back({{static_cast<std::byte*>(buffer.data()), bytes}, !unwritten, unwritten});
   }
   const codegen::CudaModule module =
       api::on_users_kernel([&] { return codegen::print_module(std::vector<ir::Kernel>{kernel}, target); });

@@ -17,7 +17,7 @@
 namespace quern {
 
 // Written into the serialised form; a plan of another version is refused.
-inline constexpr int kPlanVersion = 1;
+inline constexpr int kPlanVersion = 2;
 
 // Workspace slots begin at multiples of this many bytes.
 inline constexpr std::int64_t kWorkspaceAlignment = 256;
@@ -149,6 +149,7 @@ struct Step {
 // One way to serve a call, for the calls in which all guards hold.
 struct Variant {
   std::string name;  // for messages
+  std::string note;  // what its kernels do otherwise than their schedules say, and why; mostly empty
   std::vector<Guard> guards;
   std::vector<WorkspaceSlot> workspace;
   std::vector<Step> steps;

@@ -138,7 +138,7 @@ class Writer {
   }
 
   Json variant(const Variant& v) const {
-    Json json{{"name", v.name}};
+    Json json{{"name", v.name}, {"note", v.note}};
     Json& guards = json["guards"] = Json::array();
     for (const Guard& g : v.guards) guards.push_back(std::visit([this](const auto& x) { return guard(x); }, g));
     Json& workspace = json["workspace"] = Json::array();
@@ -296,7 +296,11 @@ class Reader {
   }
 
   Variant variant(const Json& json) const {
-    Variant v{.name = json.at("name").get<std::string>(), .guards = {}, .workspace = {}, .steps = {}};
+    Variant v{.name = json.at("name").get<std::string>(),
+              .note = json.at("note").get<std::string>(),
+              .guards = {},
+              .workspace = {},
+              .steps = {}};
     for (const Json& g : json.at("guards")) v.guards.push_back(guard(g));
     for (const Json& s : json.at("workspace")) {
       v.workspace.push_back({expr(s.at("bytes")), s.at("persistent").get<bool>()});

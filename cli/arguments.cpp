@@ -30,13 +30,13 @@ std::vector<std::string> split(const std::string& text, char separator) {
 
 constexpr std::size_t kMostBytes = std::size_t{1} << 24;
 
-std::string read_stream(std::istream& in, const std::string& name) {
+std::string read_stream(std::istream& in, std::string_view what, const std::string& name) {
   std::string text(kMostBytes + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > kMostBytes) {
     throw Error(
-        fmt::format("cannot read the program '{}': it has more than {} bytes; programs are text", name, kMostBytes));
+        fmt::format("cannot read the {} '{}': it has more than {} bytes; programs are text", what, name, kMostBytes));
   }
   return text;
 }
@@ -67,19 +67,31 @@ void add_common(CLI::App& command, CommonArguments& arguments) {
   command.add_option("--threads", arguments.threads, "most CPU threads to run on; 0: all");
 }
 
+void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description) {
+  const auto is_seed = [](const std::string& text) -> std::string {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) return {};
+    return fmt::format("a seed is an integer from 0 to 2^64 - 1, not '{}'", text);
+  };
+  command.add_option("--seed", seed, description)->check(CLI::Validator(is_seed, "SEED"));
+}
+
+std::string read_text(const std::string& path, std::string_view what, std::string_view hint) {
+  if (path == "-") return read_stream(std::cin, what, path);
+  if (std::filesystem::is_directory(path)) {
+    throw Error(fmt::format("cannot read the {} '{}': it is a folder", what, path));
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(fmt::format("cannot read the {} '{}': {}{}", what, path, std::strerror(errno), hint));
+  return read_stream(file, what, path);
+}
+
 Program load_program(const std::string& text) {
   if (text.empty())
     throw Error("no program given: name a file, '-' or a builder call such as \"softmax(m=1024, n=1024)\"");
-  if (text == "-") return Program::parse(read_stream(std::cin, text));
   if (!std::filesystem::exists(text) && text.find('(') != std::string::npos) return Program::parse(text);
-  if (std::filesystem::is_directory(text))
-    throw Error(fmt::format("cannot read the program '{}': it is a folder", text));
-  std::ifstream file(text, std::ios::binary);
-  if (!file) {
-    throw Error(
-        fmt::format("cannot read the program '{}': {}; a builder call has parentheses", text, std::strerror(errno)));
-  }
-  return Program::parse(read_stream(file, text));
+  return Program::parse(read_text(text, "program", "; a builder call has parentheses"));
 }
 
 Sizes parse_sizes(const std::vector<std::string>& texts) {

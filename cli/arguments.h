@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,6 +35,12 @@ struct CommonArguments {
 
 void add_program(CLI::App& command, ProgramArguments& arguments);
 void add_common(CLI::App& command, CommonArguments& arguments);
+
+// The option --seed.
+void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description);
+
+// The text of a file, or of standard input ("-"). Throws Error that says `what` cannot be read, and the hint.
+std::string read_text(const std::string& path, std::string_view what, std::string_view hint = "");
 
 // The program of `text`: a builder call (it has parentheses and is no file), standard input, or a file's contents.
 // Throws Error where the file cannot be read or is no text.

@@ -155,7 +155,7 @@ void add_bench(CLI::App& app, int& code) {
       ->take_all();
   command->add_option("--samples", arguments->samples, "launches of each side to time in one run");
   command->add_option("--runs", arguments->runs, "runs against a peer, of which the median counts");
-  command->add_option("--seed", arguments->seed, "of the data");
+  add_seed(*command, arguments->seed, "of the data");
   command->callback([arguments, &code] { code = run_bench(*arguments); });
 }
 

@@ -113,7 +113,7 @@ void add_demo(CLI::App& app, int& code) {
   add_common(*command, arguments->common);
   command->add_option("--workloads", arguments->workloads, "a file of NAME | PROGRAM | SIZES lines");
   command->add_option("--budget", arguments->budget, "time to tune each program: 30s, 2m, 500ms");
-  command->add_option("--seed", arguments->seed, "of the data");
+  add_seed(*command, arguments->seed, "of the data");
   command->callback([arguments, &code] { code = run_demo(*arguments); });
 }
 

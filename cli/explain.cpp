@@ -46,6 +46,8 @@ std::optional<RunReport> simulate_if_asked(const ExplainArguments& arguments, co
   if (!arguments.simulate) return std::nullopt;
   const std::string target = options.target.empty() ? "sim:sm_90a" : options.target;
   const std::size_t colon = target.find(':');
+  if (target.starts_with("cpu"))
+    throw Error("--simulate is of GPU kernels: a target such as cuda:sm_90a, not " + target);
   options.device = simulator_of("sim" + (colon == std::string::npos ? ":" + target : target.substr(colon)));
   options.target.clear();
   const std::vector<HostArray> inputs = random_inputs(workload.program, {}, 1);

@@ -70,7 +70,13 @@ int run_run(const RunArguments& arguments) {
   }
   const Program bound = program.bind(sizes);
   Options options = options_of(arguments.common, {});
-  if (!arguments.target.empty()) options.device = simulator_of(arguments.target);
+  if (!arguments.target.empty()) {
+    if (!options.device.empty()) {
+      throw Error(
+          fmt::format("a program runs on one device: --device {} or --target {}", options.device, arguments.target));
+    }
+    options.device = simulator_of(arguments.target);
+  }
   const Executable executable = compile(bound, options);
   const RunReport report =
       run_host(executable, inputs, {},
@@ -117,7 +123,7 @@ void add_run(CLI::App& app, int& code) {
   add_common(*command, arguments->common);
   command->add_option("--in", arguments->in, "an input: NAME=FILE.npy; random ones where none is given")->take_all();
   command->add_option("--out", arguments->out, "where an output goes: NAME=FILE.npy")->take_all();
-  command->add_option("--seed", arguments->seed, "of random inputs and of the elements checked");
+  add_seed(*command, arguments->seed, "of random inputs and of the elements checked");
   command->add_flag("--check", arguments->check, "compare with the reference evaluator; exit 1 where it differs");
   command->add_option("--target", arguments->target, "a simulator to run on, as --device: sim:sm_90a");
   command->add_option("--samples", arguments->samples, "launches to time");

@@ -1,8 +1,5 @@
 #include <fmt/format.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "cli/commands.h"
 #include "cli/output.h"
 
@@ -19,9 +16,7 @@ struct SimulateArguments {
 };
 
 int run_simulate(SimulateArguments arguments) {
-  std::ifstream file(arguments.kernel);
-  if (!file) throw Error(fmt::format("cannot read the kernel program {}", arguments.kernel));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = read_text(arguments.kernel, "kernel program");
   arguments.options.checks = !arguments.values_alone;
   const Simulation simulation = simulate(text, parse_sizes(arguments.sizes), arguments.options);
   if (arguments.json) {
@@ -38,10 +33,11 @@ void add_simulate(CLI::App& app, int& code) {
   CLI::App* command =
       app.add_subcommand("simulate", "run a kernel program (docs/kernel_language.md) in the simulator on random data");
   auto arguments = std::make_shared<SimulateArguments>();
-  command->add_option("KERNEL", arguments->kernel, "a file in tile or thread form")->required();
+  command->add_option("KERNEL", arguments->kernel, "a file in tile or thread form, or '-' for standard input")
+      ->required();
   command->add_option("-D", arguments->sizes, "values of symbols: m=128,k=64")->take_all();
   command->add_option("--target", arguments->options.target, "the simulator: sim:sm_90a");
-  command->add_option("--seed", arguments->options.seed, "of the data, and of the order of warps and completions");
+  add_seed(*command, arguments->options.seed, "of the data, and of the order of warps and completions");
   command->add_flag("--counts", arguments->counts, "print memory transactions and bank conflicts of each statement");
   command->add_flag("--values-alone", arguments->values_alone, "neither check nor count");
   command->add_flag("--json", arguments->json, "print findings and counts as JSON");

@@ -55,7 +55,7 @@ void add_tune(CLI::App& app, int& code) {
   command->add_option("--workloads", arguments->workloads,
                       "a file of NAME | PROGRAM | SIZES lines instead of one program");
   command->add_option("--budget", arguments->budget, "time for each program: 30s, 2m, 500ms");
-  command->add_option("--seed", arguments->seed, "of the data that is measured with");
+  add_seed(*command, arguments->seed, "of the data that is measured with");
   command->callback([arguments, &code] { code = run_tune(*arguments); });
 }
 

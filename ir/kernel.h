@@ -163,6 +163,7 @@ struct Role {
 
 struct StmtNode {
   std::variant<Block, Alloc, For, If, Let, Store, Move, Intrinsic, Map, Fold, Mma, Role> value;
+  int line = 0;  // of the text that it was read from; 0: of none. No part of its meaning.
 };
 
 template <typename T>
@@ -202,7 +203,9 @@ struct TensorMapParam {
 // One launch.
 struct Kernel {
   std::string name;
-  std::string comment;  // the tensor program and the schedule, printed above the kernel
+  // Printed above the kernel: the tensor program and the schedule. A strategy leaves here what the kernel does
+  // otherwise than its schedule says.
+  std::string comment;
   Form form = Form::tile;
   std::vector<BufferRef> params;      // global buffers, in the order of the launch
   std::vector<VarRef> symbols;        // scalar parameters after the buffers

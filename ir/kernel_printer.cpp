@@ -40,7 +40,10 @@ class KernelPrinter {
     return std::move(out_);
   }
 
-  std::string print(const Stmt& stmt) {
+  std::string print(const Stmt& stmt, const Kernel* kernel) {
+    if (kernel != nullptr) {
+      for (const TensorMapParam& map : kernel->maps) map_names_.push_back(names_.fresh(map.name));
+    }
     statement(stmt);
     return std::move(out_);
   }
@@ -335,8 +338,8 @@ class KernelPrinter {
 
 std::string to_string(const Kernel& kernel) { return KernelPrinter().print(kernel); }
 
-std::string headline(const Stmt& stmt) {
-  const std::string text = KernelPrinter().print(stmt);
+std::string headline(const Stmt& stmt, const Kernel* kernel) {
+  const std::string text = KernelPrinter().print(stmt, kernel);
   return text.substr(0, text.find('\n'));
 }
 

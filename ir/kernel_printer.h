@@ -12,8 +12,11 @@ namespace quern::ir {
 
 std::string to_string(const Kernel& kernel);
 
-// The first line of a statement, with names of its own, for messages.
-std::string headline(const Stmt& stmt);
+struct Kernel;
+
+// The first line of a statement, with names of its own, for messages; tensor maps by the names that they have in the
+// kernel, by their numbers without one.
+std::string headline(const Stmt& stmt, const Kernel* kernel = nullptr);
 
 std::string_view name(Via via);
 std::string_view name(MmaKind kind);

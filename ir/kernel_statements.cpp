@@ -46,6 +46,13 @@ class StatementParser : KernelReader {
   }
 
   Stmt statement(Scope& scope) {
+    const int line = tokens_.peek().line;
+    StmtNode placed = *unplaced(scope);
+    placed.line = line;
+    return std::make_shared<const StmtNode>(std::move(placed));
+  }
+
+  Stmt unplaced(Scope& scope) {
     if (tokens_.accept("{")) return body(scope);
     if (tokens_.accept("fragment")) return fragment(scope);
     if (tokens_.accept("for")) return loop(scope);

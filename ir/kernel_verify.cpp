@@ -21,8 +21,9 @@ void KernelVerifier::run() {
 }
 
 void KernelVerifier::refuse(const std::string& reason) const {
-  throw InternalError(at_ ? fmt::format("kernel {}, in `{}`: {}", kernel_.name, headline(at_), reason)
-                          : fmt::format("kernel {}: {}", kernel_.name, reason));
+  if (!at_) throw InternalError(fmt::format("kernel {}: {}", kernel_.name, reason));
+  const std::string line = at_->line == 0 ? "" : fmt::format(" line {},", at_->line);
+  throw InternalError(fmt::format("kernel {},{} in `{}`: {}", kernel_.name, line, headline(at_, &kernel_), reason));
 }
 
 void KernelVerifier::check_header() {

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -127,6 +129,17 @@ std::vector<int> destinations(const Execution& x, std::int64_t multicast) {
   return ranks;
 }
 
+// Where a box begins in shared memory; maps of all swizzles demand the same of it.
+Location box_at(Execution& x, std::size_t operand, int lane) {
+  constexpr std::int64_t kAlignment = 128;
+  const Location box = x.place(operand, lane);
+  if (box.offset % kAlignment != 0) {
+    x.refuse(lane, fmt::format("its box begins at byte {} of shared memory, which is no multiple of {}", box.offset,
+                               kAlignment));
+  }
+  return box;
+}
+
 std::vector<std::byte> row_of(const BoundTensorMap& map) {
   const std::int64_t elements = map.mode == TensorMapParameter::Mode::tiled ? map.box[0] : map.channels;
   return std::vector<std::byte>(static_cast<std::size_t>(elements * byte_size(map.dtype)));
@@ -144,10 +157,11 @@ void load_box(Execution& x, int lane, const BoundTensorMap& map, std::int64_t ro
   const std::vector<int> ranks = destinations(x, x.number(3, lane));
   std::vector<std::byte> row = row_of(map);
   const auto bytes = static_cast<std::int64_t>(row.size());
+  const Location box = box_at(x, 0, lane);
   rows([&](std::int64_t number, const Point& at) {
     load_row(x, lane, map, at, row);
     for (const int rank : ranks) {
-      Location to = x.place(0, lane);
+      Location to = box;
       to.owner = rank;
       each_piece(map, to, number * bytes, row,
                  [&](Location piece, std::span<const std::byte> part) { x.store(lane, piece, part); });
@@ -165,7 +179,7 @@ template <typename Move>
 bool store_box(Execution& x, const Move& move) {
   each(x, [&](int lane) {
     const BoundTensorMap& map = x.map(0, lane);
-    const Location from = x.place(1, lane);
+    const Location from = box_at(x, 1, lane);
     const Point corner = numbers(x, lane, 2, map.dims.size());
     // Unlike a load's, as seen on an H200: an illegal instruction.
     if (std::ranges::any_of(corner, [](std::int64_t c) { return c < 0; })) {

@@ -102,7 +102,9 @@ LoweredKernel lower(const ScheduledKernel& kernel, std::size_t k, const VariantF
   ir::Kernel& tile = result.tile;
   tile = kernel.strategy->emit(kernel.program, kernel.schedule, target, variant.facts);
   tile.name = fmt::format("{}_{}_{}", kernel.program.name, k, number);
-  tile.comment = fmt::format("{}\n{}\nvariant: {}", ir::to_string(kernel.program), result.schedule, variant.name);
+  result.note = tile.comment;
+  tile.comment = fmt::format("{}\n{}\nvariant: {}{}{}", ir::to_string(kernel.program), result.schedule, variant.name,
+                             result.note.empty() ? "" : "\n", result.note);
   passed("emit", tile);
   // From here on every buffer is flat and every thread speaks for itself.
   ir::Kernel& thread = result.thread;
@@ -139,8 +141,14 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
       artifact.kernels.push_back(lower(kernel, k, variant, number, target));
       threads.push_back(artifact.kernels.back().thread);
     }
+    std::string note;
+    for (const LoweredKernel& kernel : artifact.kernels) {
+      if (kernel.variant != number || kernel.note.empty()) continue;
+      note += fmt::format("{}{}: {}", note.empty() ? "" : "; ", kernel.tile.name, kernel.note);
+    }
     Variant planned = plan_variant(scheduled.program, variant.guards, scheduled.workspace, threads, programs);
     planned.name = variant.name;
+    planned.note = std::move(note);
     artifact.plan.variants.push_back(std::move(planned));
     if (options.fast_variant_only) break;
   }

@@ -26,6 +26,7 @@ struct LoweredKernel {
   ir::Kernel tile, thread;
   int variant = 0;
   std::string schedule;
+  std::string note;  // what it does otherwise than the schedule says, and why; mostly empty
 };
 
 // Seconds spent in our own code and in the compiler behind it.

@@ -3,6 +3,8 @@
 // row by row (own axis x k), any other k by own axis; a pitch of 16 bytes more than a row keeps both sides free of bank
 // conflicts (hopper.md 6).
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -43,7 +45,13 @@ class Writer {
     steps_ = simplify(ceil_div(problem_.k, bk_), known_);
     a_ = prepare(problem_.a, "a", bm_, m0_, problem_.m, true);
     b_ = prepare(problem_.b, "b", bn_, n0_, problem_.n, false);
-    async_ = async_ && a_.width > 0 && b_.width > 0;
+    if (async_ && (a_.width == 0 || b_.width == 0)) {
+      kernel_.comment = fmt::format(
+          "copy=register stages=2 instead of copy=async stages={}: 4 bytes of {} may lie "
+          "unaligned or half outside, and cp.async copies no less",
+          stages_, (a_.width == 0 ? a_ : b_).operand->source->tensor->name);
+      async_ = false;
+    }
     if (!async_) stages_ = 2;
     lay_out_accumulators();
     declare_shared(a_);

@@ -64,7 +64,6 @@ bool Team::is_inside(Warp& warp, int lane, const Window& window, std::int64_t of
                return fmt::format("an access of {} B at an address that is {} modulo {}", bytes, address % alignment,
                                   alignment);
              });
-      return false;
     }
   }
   return true;
@@ -191,11 +190,12 @@ bool Team::touch_registers(Warp& warp, Mask mask, const BufferCode& fragment, st
   return true;
 }
 
-Window* Team::window_at(Warp& warp, int lane, ir::Location place, std::int64_t bytes, std::int64_t& offset) {
+Window* Team::window_at(Warp& warp, int lane, ir::Location place, std::int64_t bytes, bool write,
+                        std::int64_t& offset) {
   if (place.space == ir::Space::global) {
     Window* window = launch.globals.at(static_cast<std::size_t>(place.owner));
     offset = place.offset;
-    return is_inside(warp, lane, *window, offset, bytes, false) ? window : nullptr;
+    return is_inside(warp, lane, *window, offset, bytes, write) ? window : nullptr;
   }
   if (place.owner < 0 || place.owner >= static_cast<int>(blocks.size())) {
     report(FindingKind::out_of_bounds, warp, Mask{1} << lane, "", -1,
@@ -207,7 +207,7 @@ Window* Team::window_at(Warp& warp, int lane, ir::Location place, std::int64_t b
     const std::int64_t begin = window.data - block.shared.data();
     if (place.offset < begin || place.offset >= begin + window.bytes) continue;
     offset = place.offset - begin;
-    return is_inside(warp, lane, window, offset, bytes, false) ? &window : nullptr;
+    return is_inside(warp, lane, window, offset, bytes, write) ? &window : nullptr;
   }
   report(FindingKind::out_of_bounds, warp, Mask{1} << lane, "", -1,
          [&] { return fmt::format("byte {} of shared memory belongs to no buffer", place.offset); });

@@ -221,7 +221,7 @@ class Compiler {
     statements_[stmt.get()] = static_cast<std::uint32_t>(code_.statements.size());
     Statement& statement = code_.statements.emplace_back();
     statement.node = stmt.get();
-    statement.text = headline(stmt);
+    statement.text = headline(stmt, &kernel_);
     const auto line = lines_.find(stmt.get());
     if (line != lines_.end()) statement.line = line->second;
     statement.axes = axes_;

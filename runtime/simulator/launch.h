@@ -14,21 +14,9 @@
 #include "ir/meaning.h"
 #include "runtime/simulator/code.h"
 #include "runtime/simulator/report.h"
-#include "runtime/simulator/shadow.h"
+#include "runtime/simulator/window.h"
 
 namespace quern::runtime::simulator {
-
-// A piece of memory whose bounds are known: an argument, a slot of the workspace, a shared buffer of a block.
-struct Window {
-  std::string name;
-  std::byte* data = nullptr;
-  std::int64_t bytes = 0;
-  std::int64_t origin = 0;  // bytes from `data` to the first element, where strides are negative
-  int granule = 1;          // bytes of an element
-  bool is_shared = false;
-  bool is_alive = true;  // false: the block that owns it has ended
-  Shadow shadow;
-};
 
 struct Settings {
   bool checks = true;      // false: values alone, as fast as can be

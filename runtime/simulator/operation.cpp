@@ -165,7 +165,7 @@ std::byte* Operation::memory(int lane, Location place, std::size_t bytes, bool w
   const auto size = static_cast<std::int64_t>(bytes);
   Warp& warp = warp_of(lane);
   std::int64_t offset = 0;
-  Window* window = team_.window_at(warp, lane % kLanes, place, size, offset);
+  Window* window = team_.window_at(warp, lane % kLanes, place, size, write, offset);
   if (window == nullptr) return nullptr;
   if (phase_ == Phase::landing) return window->data + offset;
   Touch how = touch_of(lane, place, write);
@@ -309,8 +309,16 @@ void Operation::refuse(int lane, const std::string& reason) {
 
 void Operation::sync_warp() { team_.sync_warp(warp(), masks_[0]); }
 
+// One and the same statement for all threads, as __syncthreads() is.
 bool Operation::meet() {
-  return team_.meet(warp(), *strand_, warp().block->barrier, team_.threads_per_block(), masks_[0]);
+  ThreadBarrier& barrier = warp().block->barrier;
+  const bool arrives = !strand_->generation;
+  if (arrives && barrier.arrived == 0) barrier.statement = step_.statement;
+  if (arrives && barrier.statement != step_.statement) {
+    team_.report(FindingKind::barrier, warp(), masks_[0], "", -1, "the warps of a block are at different barriers",
+                 barrier.statement);
+  }
+  return team_.meet(warp(), *strand_, barrier, team_.threads_per_block(), masks_[0]);
 }
 
 ThreadBarrier* Operation::named(std::int64_t barrier) {
@@ -355,6 +363,16 @@ void Operation::init(int lane, Location barrier, std::int64_t count) {
   if (found == nullptr) return;
   if (count < 1 || count > (1 << 20) - 1) {
     return refuse(lane, fmt::format("an mbarrier counts 1 to 1048575 arrivals, not {}", count));
+  }
+  if (found->count > 0) {
+    const Access now{
+        .team = team_.number_in_grid, .agent = own.first_thread, .lanes = Mask{1} << lane, .epoch = own.now};
+    const Issuer issuer{own.first_thread + static_cast<Agent>(lane), &own.clocks[static_cast<std::size_t>(lane)]};
+    const bool is_race = !ordered(found->initialised, now, issuer);
+    team_.report(is_race ? FindingKind::race : FindingKind::barrier, own, Mask{1} << lane, "mbarrier", -1,
+                 is_race ? "two threads initialise this mbarrier, and nothing orders them"
+                         : "this mbarrier is initialised again",
+                 found->initialised.statement);
   }
   const Agent agent = found->agent == 0 ? team_.new_agent() : found->agent;
   *found = {};

@@ -1,7 +1,5 @@
 #include "runtime/simulator/program.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -11,7 +9,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/strided_layout.h"
 #include "runtime/check_call.h"
 #include "runtime/simulator/binary.h"
 #include "runtime/simulator/tensor_map.h"
@@ -71,24 +68,7 @@ class Memory {
   // Output elements that nobody wrote.
   void check_written(std::vector<Finding>& findings) const {
     for (std::size_t i = 0; i < plan_.arguments.size(); ++i) {
-      if (!plan_.arguments[i].is_output) continue;
-      const Window& window = *windows_[i];
-      std::int64_t missing = 0, first = 0;
-      for (std::int64_t e = 0; e < window.bytes / window.granule; ++e) {
-        if (window.shadow.written(e) || window.shadow.is_hole(e)) continue;
-        if (missing++ == 0) first = e - window.origin / window.granule;
-      }
-      if (missing == 0) continue;
-      findings.push_back({.kind = FindingKind::unwritten,
-                          .kernel = plan_.name,
-                          .statement = {},
-                          .other_statement = {},
-                          .axes = {},
-                          .threads = {},
-                          .buffer = window.name,
-                          .element = first,
-                          .message = fmt::format("{} of {} elements of the output {} were never written", missing,
-                                                 window.bytes / window.granule, window.name)});
+      if (plan_.arguments[i].is_output) simulator::check_written(*windows_[i], plan_.name, findings);
     }
   }
 
@@ -110,22 +90,11 @@ class Memory {
     window.origin = extent.below;
     window.data = static_cast<std::byte*>(pointer) - extent.below;
     if (!argument.is_output) window.shadow.set_all_written();
-    if (checks_) mark_holes(argument, window);
-  }
-
-  void mark_holes(const PlanArgument& argument, Window& window) {
+    if (!checks_) return;
     std::vector<std::int64_t> shape, strides;
-    std::int64_t elements = 1;
-    for (const PlanExpr& e : argument.shape) {
-      shape.push_back(evaluate(e, context_));
-      elements *= shape.back();
-    }
-    const std::int64_t places = window.bytes / window.granule;
-    if (elements == places || elements == 0) return;
+    for (const PlanExpr& e : argument.shape) shape.push_back(evaluate(e, context_));
     for (const PlanExpr& e : argument.strides) strides.push_back(evaluate(e, context_));
-    for (std::int64_t place = 0; place < places; ++place) window.shadow.set_hole(place);
-    const StridedLayout layout(shape, strides);
-    layout.each([&](std::int64_t, std::int64_t place) { window.shadow.set_hole(place, false); });
+    mark_holes(window, shape, strides);
   }
 
   const Plan& plan_;

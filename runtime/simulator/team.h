@@ -73,6 +73,7 @@ struct ThreadBarrier {
   std::int64_t arrived = 0;
   std::int64_t threads = 0;  // that it is for, as the arrivals say
   std::uint64_t generation = 0;
+  std::uint32_t statement = 0;  // at which the first one arrived
   Release release;
   Knowledge passed;
 };
@@ -183,7 +184,7 @@ class Team {
                        bool write);
   std::byte* register_at(Warp& warp, std::uint32_t buffer, std::int64_t element, int lane) const;
   // The window that holds a place, null (and reported) where none does.
-  Window* window_at(Warp& warp, int lane, ir::Location place, std::int64_t bytes, std::int64_t& offset);
+  Window* window_at(Warp& warp, int lane, ir::Location place, std::int64_t bytes, bool write, std::int64_t& offset);
 
   // Notes a finding at the statement at hand; `message` gives its text, which is made once for all repetitions.
   // `other`: the earlier statement of a race.

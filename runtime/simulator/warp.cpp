@@ -1,5 +1,7 @@
 // Statements of a warp, strand by strand.
 
+#include <fmt/format.h>
+
 #include <array>
 #include <bit>
 #include <cstring>
@@ -188,10 +190,18 @@ void Team::loop_at(Warp& warp, std::size_t number, const Step& at) {
 }
 
 void Team::next_at(Warp& warp, Strand& strand, const Step& at) {
+  // A loop that would never end ends.
+  const auto goes_on = [&](Mask lanes, std::int64_t step) {
+    if (step > 0) return true;
+    report(FindingKind::misuse, warp, lanes, "", -1,
+           [&] { return fmt::format("the loop's step is {}; it never ends where that is not 1 or more", step); });
+    return false;
+  };
   if (at.slot.uniform) {
     std::int64_t& var = warp.numbers[at.slot.number];
-    var = wrap_integer(at.dtype, var + this->number(warp, at.c));
-    strand.pc = var < warp.numbers[at.bound] ? at.target : strand.pc + 1;
+    const std::int64_t step = this->number(warp, at.c);
+    var = wrap_integer(at.dtype, var + step);
+    strand.pc = goes_on(strand.mask, step) && var < warp.numbers[at.bound] ? at.target : strand.pc + 1;
     return;
   }
   Lanes step;
@@ -202,7 +212,7 @@ void Team::next_at(Warp& warp, Strand& strand, const Step& at) {
   each_lane(strand.mask, [&](int lane) {
     const auto l = static_cast<std::size_t>(lane);
     var.i[l] = wrap_integer(at.dtype, var.i[l] + step.i[l]);
-    if (var.i[l] < hi.i[l]) running |= Mask{1} << lane;
+    if (goes_on(Mask{1} << lane, step.i[l]) && var.i[l] < hi.i[l]) running |= Mask{1} << lane;
   });
   strand.pc = running != 0 ? at.target : strand.pc + 1;
   if (running != 0) strand.mask = running;

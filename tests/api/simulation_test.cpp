@@ -65,6 +65,50 @@ TEST(Simulation, KernelProgramsTakeTheirSizes) {
   EXPECT_THROW(simulate(text, {{"n", 64}}, {.target = "cuda:sm_90a"}), Error);
 }
 
+// The text of an Error.
+std::string refusal(const std::string& kernel, const Sizes& sizes) {
+  try {
+    simulate(kernel, sizes);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(Simulation, KernelProgramsAreTriedAtSizesTheyAreFor) {
+  const std::string text =
+      "kernel f (x: f32[4 * n], y: f32[n - 4]; n)\n  grid (b in n // 32) warps 1 lanes 32\n  with n % 32 == 0, n in "
+      "0..4611686018427387905\n  thread (warp, lane) {\n  y[lane] = x[lane]\n}\n";
+  EXPECT_EQ(refusal(text, {{"n", -32}}),
+            "kernel f is for n in 0..4611686018427387905, which does not hold with n = -32");
+  EXPECT_EQ(refusal(text, {{"n", 33}}), "kernel f is for n % 32 == 0, which does not hold with n = 33");
+  EXPECT_EQ(refusal(text, {{"n", 0}}), "an extent of y in kernel f is -4 with n = 0; sizes are 0 or more");
+  EXPECT_EQ(refusal(text, {{"n", std::int64_t{1} << 62}}),
+            "4 * n of kernel f does not fit 64 bits with n = 4611686018427387904; give smaller sizes");
+  EXPECT_EQ(refusal(text, {{"n", std::int64_t{1} << 60}}),
+            "parameter x of kernel f takes more than 2^63 bytes; give smaller sizes");
+  const std::string wide =
+      "kernel f (y: f32[n * n]; n) grid (b in 1) warps 1 lanes 32 thread (warp, lane) {\n  y[lane] = 1.0\n}\n";
+  EXPECT_EQ(refusal(wide, {{"n", std::int64_t{1} << 32}}),
+            "n * n of kernel f does not fit 64 bits with n = 4294967296; give smaller sizes");
+}
+
+TEST(Simulation, KernelProgramsWriteAllThatTheyStoreTo) {
+  const std::string text =
+      "kernel f (x: f32[32], y: f32[32] strides (2)) grid (b in 1) warps 1 lanes 32 thread (warp, lane) {\n"
+      "  if lane != 7 {\n    y[lane * 2] = x[lane]\n  }\n}\n";
+  const Simulation partial = simulate(text, {});
+  EXPECT_EQ(partial.findings, 1);
+  EXPECT_NE(partial.findings_text.find("1 of 32 elements of the output y were never written"), std::string::npos)
+      << partial.findings_text;
+}
+
+TEST(Simulation, WhatAKernelProgramGetsWrongIsToldWithItsLine) {
+  const std::string head = "kernel f (y: f32[32])\n  grid (b in 1) warps 1 lanes 32 thread (warp, lane) {\n";
+  EXPECT_EQ(refusal(head + "  y[lane] = 1.0\n  for i in 4 step 0 {\n    y[lane] = 2.0\n  }\n}\n", {}),
+            "kernel f, line 4, in `for i in 4 step 0 {`: a loop's step is positive");
+}
+
 TEST(Simulation, HasNoTime) {
   const Executable executable = compile(matmul(), {.device = "sim", .use_store = false});
   EXPECT_THROW(run_host(executable, random_inputs(matmul(), {}), {}, {.samples = 1}), Error);

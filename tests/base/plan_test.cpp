@@ -61,10 +61,11 @@ Plan sample() {
       .arguments = {{"x", DType::bf16, {m, k}, {k, 1}, false, true, -1}, {"y", DType::f32, {m}, {1}, true, false, -1}},
       .variants = {
           {"tma",
+           "copies as it can",
            {ConditionGuard{equal(k % 8, 0)}, ConditionGuard{less(m * k, std::int64_t{1} << 31)}, AlignmentGuard{0, 16}},
            {{m * 4, false}, {m * 1000, true}, {1, false}},
            {{repack, true}, {Memset{{PlanPointer::Base::workspace, 0, 0}, m * 4, 255}, false}, {main, false}}},
-          {"plain", {ConditionGuard{less(0, m)}}, {}, {}}}};
+          {"plain", "", {ConditionGuard{less(0, m)}}, {}, {}}}};
 }
 
 int chosen(const Plan& plan, std::int64_t m_value, std::int64_t k_value, std::uintptr_t x = 4096) {
@@ -96,7 +97,7 @@ TEST(Plan, RefusesGarbageAndOtherVersions) {
     EXPECT_NE(at, std::string::npos) << from;
     return text.replace(at, from.size(), to);
   };
-  EXPECT_THROW(plan_from_json(replaced("\"quern_plan\":1", "\"quern_plan\":2")), Error);
+  EXPECT_THROW(plan_from_json(replaced("\"quern_plan\":2", "\"quern_plan\":3")), Error);
   EXPECT_THROW(plan_from_json(replaced("\"ceil_div\",\"m\"", "\"ceil_div\",\"q\"")), Error);
   EXPECT_THROW(plan_from_json(replaced("\"ceil_div\",\"m\",128", "\"ceil_div\",\"m\"")), Error);
   EXPECT_THROW(plan_from_json(replaced("\"threads\":384", "\"threads\":3840")), Error);

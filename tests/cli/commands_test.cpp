@@ -148,6 +148,15 @@ TEST_F(Commands, ExplainShowsRolesSchedulesAndCosts) {
   EXPECT_EQ(report["kernels"][0]["strategy"], "contraction");
 }
 
+TEST_F(Commands, ExplainSaysWhereAVariantIsNotWhatItsScheduleSays) {
+  const auto variants = document({"explain", "matmul(m=256, n=256, k=256, dtype=bf16)", "--target", "sim:sm_90a",
+                                  "--schedule", "contraction copy=async stages=3"})["variants"];
+  ASSERT_EQ(variants.size(), 2U);
+  EXPECT_FALSE(contains(variants[0].get<std::string>(), "instead of"));
+  EXPECT_TRUE(contains(variants[1].get<std::string>(),
+                       "matmul_0_1: copy=register stages=2 instead of copy=async stages=3: 4 bytes of a may lie"));
+}
+
 TEST_F(Commands, RunIsTheSameForTheSameSeed) {
   const auto sum = [&](const char* seed) {
     return document({"run", "add(n=1000)", "--device", "cpu", "--seed", seed})["outputs"][0]["sum"].get<double>();

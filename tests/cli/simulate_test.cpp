@@ -48,7 +48,17 @@ TEST_F(Simulate, WhatIsNoSimulatorIsRefused) {
   EXPECT_NE(refusal({"simulate", QUERN_SOURCE_DIR "/examples/race.kernel", "--target", "cuda:sm_90a"})
                 .find("is no simulator"),
             std::string::npos);
-  EXPECT_NE(refusal({"simulate", "no.kernel"}).find("cannot read the kernel program no.kernel"), std::string::npos);
+  EXPECT_NE(refusal({"simulate", "no.kernel"}).find("cannot read the kernel program 'no.kernel'"), std::string::npos);
+  EXPECT_NE(refusal({"simulate", "."}).find("cannot read the kernel program '.': it is a folder"), std::string::npos);
+  EXPECT_NE(refusal({"explain", "add(n=8)", "--target", "cpu", "--simulate"}).find("--simulate is of GPU kernels"),
+            std::string::npos);
+  EXPECT_NE(refusal({"run", "add(n=8)", "--device", "cpu", "--target", "sim:sm_90a"}).find("runs on one device"),
+            std::string::npos);
+  for (const char* seed : {"-1", "18446744073709551616", "1.5", "one"}) {
+    EXPECT_NE(refusal({"run", "add(n=8)", "--seed", seed}).find("a seed is an integer from 0 to 2^64 - 1"),
+              std::string::npos)
+        << seed;
+  }
 }
 
 }  // namespace
