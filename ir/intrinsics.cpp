@@ -43,6 +43,8 @@ constexpr std::array<IntrinsicRow, kIntrinsicCount> kRows{{
      false, "mbarrier_arrive", meanings::mbarrier_arrive},
     {mbarrier_arrive_cluster, "mbarrier_arrive_cluster", "bi", 2, 2, Scope::thread, Proxy::generic, Proxy::generic,
      Done::at_once, 90, false, "mbarrier_arrive_cluster", meanings::mbarrier_arrive_cluster},
+    {mbarrier_release_cluster, "mbarrier_release_cluster", "bi", 2, 2, Scope::thread, Proxy::generic, Proxy::generic,
+     Done::at_once, 90, false, "mbarrier_release_cluster", meanings::mbarrier_release_cluster},
     {mbarrier_expect, "mbarrier_expect", "bi", 2, 2, Scope::thread, Proxy::generic, Proxy::generic, Done::at_once, 90,
      false, "mbarrier_expect", meanings::mbarrier_expect},
     {mbarrier_wait, "mbarrier_wait", "bi", 2, 2, Scope::thread, Proxy::generic, Proxy::none, Done::at_once, 90, false,

@@ -25,13 +25,15 @@ enum class IntrinsicId : std::uint8_t {
   cp_async_commit,  // ()
   cp_async_wait,    // (groups that may stay pending)
   // mbarriers, sm_90
-  mbarrier_init,            // (barrier, count)
-  mbarrier_init_fence,      // ()
-  mbarrier_arrive,          // (barrier)
-  mbarrier_arrive_cluster,  // (barrier, cluster rank)
-  mbarrier_expect,          // (barrier, bytes)                arrives and expects bytes
-  mbarrier_wait,            // (barrier, parity)
-  mbarrier_wait_cluster,    // (barrier, parity)         acquires at cluster scope
+  mbarrier_init,             // (barrier, count)
+  mbarrier_init_fence,       // ()
+  mbarrier_arrive,           // (barrier)
+  mbarrier_arrive_cluster,   // (barrier, cluster rank)
+  mbarrier_release_cluster,  // (barrier, cluster rank)         orders asynchronous work alone, ordinary accesses are
+                             // not
+  mbarrier_expect,           // (barrier, bytes)                arrives and expects bytes
+  mbarrier_wait,             // (barrier, parity)
+  mbarrier_wait_cluster,     // (barrier, parity)         acquires at cluster scope
   // bulk copies, sm_90; map: the index of a tensor map among the launch's maps
   tma_load,             // (shared place, map, barrier, multicast mask, c0, c1, ...)
   tma_im2col,           // (shared place, map, barrier, multicast mask, c, w, h, n, offset_w, offset_h)

@@ -23,8 +23,9 @@ struct Location {
   int owner = 0;
   // Bytes: from the region's begin, in the block's shared memory, in the lane's registers.
   std::int64_t offset = 0;
+  int buffer = -1;  // that the operand names; -1: none, as behind a descriptor's bits
 
-  Location operator+(std::int64_t bytes) const { return {space, owner, offset + bytes}; }
+  Location operator+(std::int64_t bytes) const { return {space, owner, offset + bytes, buffer}; }
 };
 
 // A tensor map with the numbers of one launch; axis 0 is the innermost one.
@@ -83,7 +84,9 @@ class Execution {
   // Mbarriers.
   virtual void init(int lane, Location barrier, std::int64_t count) = 0;
   virtual void publish_barriers() = 0;  // what was initialised, to the cluster and the asynchronous proxy
-  virtual void arrive(int lane, Location barrier, std::int64_t expected_bytes, bool of_cluster) = 0;
+  // Whom an arrival tells what came before it: the block, the cluster, or the cluster, of asynchronous work alone.
+  enum class Reach : std::uint8_t { block, cluster, asynchronous };
+  virtual void arrive(int lane, Location barrier, std::int64_t expected_bytes, Reach reach) = 0;
   virtual bool passed(int lane, Location barrier, std::int64_t parity, bool of_cluster) = 0;
   virtual void complete(Location barrier, std::int64_t bytes) = 0;  // by the asynchronous proxy
 

@@ -24,6 +24,7 @@ bool mbarrier_init(Execution& x);
 bool mbarrier_init_fence(Execution& x);
 bool mbarrier_arrive(Execution& x);
 bool mbarrier_arrive_cluster(Execution& x);
+bool mbarrier_release_cluster(Execution& x);
 bool mbarrier_expect(Execution& x);
 bool mbarrier_wait(Execution& x);
 bool mbarrier_wait_cluster(Execution& x);

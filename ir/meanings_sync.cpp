@@ -20,6 +20,15 @@ bool wait_mbarrier(Execution& x, bool of_cluster) {
   return all;
 }
 
+bool arrive_remotely(Execution& x, Execution::Reach reach) {
+  each(x, [&](int lane) {
+    Location remote = x.place(0, lane);
+    remote.owner = static_cast<int>(x.number(1, lane));
+    x.arrive(lane, remote, 0, reach);
+  });
+  return true;
+}
+
 }  // namespace
 
 bool barrier(Execution& x) { return x.meet(); }
@@ -51,19 +60,13 @@ bool mbarrier_init_fence(Execution& x) {
   return true;
 }
 bool mbarrier_arrive(Execution& x) {
-  each(x, [&](int lane) { x.arrive(lane, x.place(0, lane), 0, false); });
+  each(x, [&](int lane) { x.arrive(lane, x.place(0, lane), 0, Execution::Reach::block); });
   return true;
 }
-bool mbarrier_arrive_cluster(Execution& x) {
-  each(x, [&](int lane) {
-    Location remote = x.place(0, lane);
-    remote.owner = static_cast<int>(x.number(1, lane));
-    x.arrive(lane, remote, 0, true);
-  });
-  return true;
-}
+bool mbarrier_arrive_cluster(Execution& x) { return arrive_remotely(x, Execution::Reach::cluster); }
+bool mbarrier_release_cluster(Execution& x) { return arrive_remotely(x, Execution::Reach::asynchronous); }
 bool mbarrier_expect(Execution& x) {
-  each(x, [&](int lane) { x.arrive(lane, x.place(0, lane), x.number(1, lane), false); });
+  each(x, [&](int lane) { x.arrive(lane, x.place(0, lane), x.number(1, lane), Execution::Reach::block); });
   return true;
 }
 bool mbarrier_wait(Execution& x) { return wait_mbarrier(x, false); }

@@ -46,7 +46,9 @@ void check_printable(const Kernel& kernel, const Target& target) {
     // Architecture-specific instructions exist on their own architecture alone.
     const int capability = target.gpu.capability;
     const bool has_it = row.arch_specific ? capability == row.min_arch : capability >= row.min_arch;
-    ensure(has_it, fmt::format("{} has the intrinsic {}, which {} uses", target.arch, row.name, kernel.name));
+    if (!has_it) {
+      throw InternalError(fmt::format("{} lacks the intrinsic {}, which {} uses", target.arch, row.name, kernel.name));
+    }
     return true;
   });
 }

@@ -203,6 +203,12 @@ Window* Team::window_at(Warp& warp, int lane, ir::Location place, std::int64_t b
     return nullptr;
   }
   Block& block = *blocks[static_cast<std::size_t>(place.owner)];
+  if (place.buffer >= 0) {
+    const BufferCode& buffer = code.buffers[static_cast<std::size_t>(place.buffer)];
+    Window& window = block.windows[static_cast<std::size_t>(buffer.window)];
+    offset = place.offset - buffer.shared_offset;
+    return is_inside(warp, lane, window, offset, bytes, write) ? &window : nullptr;
+  }
   for (Window& window : block.windows) {
     const std::int64_t begin = window.data - block.shared.data();
     if (place.offset < begin || place.offset >= begin + window.bytes) continue;

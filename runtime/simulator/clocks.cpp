@@ -30,6 +30,18 @@ void Release::add(const Clock& clock, Agent self, Epoch epoch) {
   for (const auto& [agent, passed] : clock.own_visible_agents) raise(visible_, agent, passed);
 }
 
+void Release::add_work(const Clock& clock, Agent threads) {
+  const auto raise_known = [&](Times& into, const TimesRef& times) {
+    for (std::size_t agent = threads + 1; times && agent < times->size(); ++agent) {
+      raise(into, static_cast<Agent>(agent), (*times)[agent]);
+    }
+  };
+  raise_known(all_, clock.knows.all);
+  raise_known(visible_, clock.knows.visible);
+  for (const auto& [agent, passed] : clock.own_agents) raise(all_, agent, passed);
+  for (const auto& [agent, passed] : clock.own_visible_agents) raise(visible_, agent, passed);
+}
+
 Knowledge Release::knowledge() const {
   return {std::make_shared<const Times>(all_), std::make_shared<const Times>(visible_)};
 }

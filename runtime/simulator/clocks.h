@@ -43,6 +43,8 @@ class Release {
   // `epoch`: of the thread `self` now.
   void add(const Clock& clock, Agent self, Epoch epoch);
   void add(const Knowledge& knowledge);
+  // Of asynchronous work alone, whose agents come after those of the `threads`.
+  void add_work(const Clock& clock, Agent threads);
   void add(Agent agent, Epoch epoch) { raise(all_, agent, epoch); }
   Knowledge knowledge() const;
   void clear();

@@ -23,7 +23,8 @@ class Numbers {
     for (std::size_t s = 0; s < symbols.size(); ++s) {
       const ir::VarRef& symbol = kernel.symbols[s];
       values_.emplace_back(symbol, ir::Scalar{.integer = symbols[s]});
-      text_ += fmt::format("{}{} = {}", s == 0 ? "" : ", ", symbol->name, symbols[s]);
+      const std::string own = fmt::format("{} = {}", symbol->name, symbols[s]);
+      text_ = s == 0 ? own : text_ + ", " + own;
     }
     for (const ir::Fact& fact : kernel.facts) check(fact);
   }
@@ -79,7 +80,7 @@ class Numbers {
 
   const ir::Kernel& kernel_;
   std::vector<std::pair<ir::VarRef, ir::Scalar>> values_;
-  std::string text_;
+  std::string text_ = "no symbols";
 };
 
 ir::BoundTensorMap bound(const ir::TensorMapParam& map, const ir::Kernel& kernel, const Numbers& number) {

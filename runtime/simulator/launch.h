@@ -35,8 +35,12 @@ struct Launch {
   std::vector<ir::BoundTensorMap> maps;  // base.owner: the parameter
   std::vector<Counts> counts;            // of each statement
   std::vector<Finding> findings;
-  // What was found already: kind, the two statements, buffer -> place in `findings`.
-  std::map<std::tuple<FindingKind, std::uint32_t, std::uint32_t, std::string>, std::size_t> known;
+  // What was found already: kind, the two statements, buffer.
+  struct Known {
+    std::size_t place;        // in `findings`
+    std::uint32_t statement;  // of the two the one that was at hand
+  };
+  std::map<std::tuple<FindingKind, std::uint32_t, std::uint32_t, std::string>, Known> known;
 
   static constexpr std::size_t kMostFindings = 100;
   static constexpr std::size_t kMostThreads = 8;

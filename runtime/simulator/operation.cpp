@@ -38,6 +38,7 @@ Operation::Operation(Team& team, const Step& step, std::size_t warps)
       capture.base.owner = static_cast<int>(operand.buffer);
     } else {
       capture.base.offset = buffer.shared_offset;
+      capture.base.buffer = static_cast<int>(operand.buffer);
     }
   }
 }
@@ -84,6 +85,7 @@ bool Operation::run(Phase phase, Strand* strand) {
 void Operation::join_group() {
   if (row_.completion == Completion::wgmma_group) {
     Groups& products = warp().block->warpgroups[static_cast<std::size_t>(warp().index / 4)].products;
+    if (team_.checks()) warp().issued_at[step_.statement] = team_.axes_of(warp(), masks_[0]);
     products.issued = products.committed + 1;
     products.statement = step_.statement;
     groups_.fill(products.issued);
@@ -91,6 +93,7 @@ void Operation::join_group() {
   }
   if (row_.completion == Completion::mbarrier) return;
   auto& groups = row_.completion == Completion::cp_async_group ? warp().cp_async : warp().bulk;
+  if (team_.checks()) warp().issued_at[step_.statement] = team_.axes_of(warp(), masks_[0]);
   each_lane(masks_[0], [&](int lane) {
     Groups& own = groups[static_cast<std::size_t>(lane)];
     if (own.agent == 0) {
@@ -397,8 +400,8 @@ void Operation::publish_barriers() {
   }
 }
 
-void Operation::arrive(int lane, Location barrier, std::int64_t expected_bytes, bool of_cluster) {
-  team_.arrive(warp_of(lane), lane, barrier, expected_bytes, of_cluster);
+void Operation::arrive(int lane, Location barrier, std::int64_t expected_bytes, Reach reach) {
+  team_.arrive(warp_of(lane), lane, barrier, expected_bytes, reach);
 }
 
 bool Operation::passed(int lane, Location barrier, std::int64_t parity, bool of_cluster) {

@@ -61,7 +61,7 @@ class Operation final : public ir::Execution {
   bool cluster_meet() override;
   void init(int lane, ir::Location barrier, std::int64_t count) override;
   void publish_barriers() override;
-  void arrive(int lane, ir::Location barrier, std::int64_t expected_bytes, bool of_cluster) override;
+  void arrive(int lane, ir::Location barrier, std::int64_t expected_bytes, Reach reach) override;
   bool passed(int lane, ir::Location barrier, std::int64_t parity, bool of_cluster) override;
   void complete(ir::Location barrier, std::int64_t bytes) override;
   void commit(ir::Completion kind) override;

@@ -296,7 +296,13 @@ Mbarrier* Team::mbarrier(Location place, Warp& warp, int lane) {
   for (const BufferCode& buffer : code.buffers) {
     if (buffer.space != ir::Space::barrier) continue;
     const std::int64_t number = (place.offset - buffer.shared_offset) / 8;
-    if (place.offset < buffer.shared_offset || number >= buffer.elements) continue;
+    const bool is_inside = place.offset >= buffer.shared_offset && number < buffer.elements;
+    if (&buffer - code.buffers.data() == place.buffer && !is_inside) {
+      report(FindingKind::out_of_bounds, warp, Mask{1} << lane, buffer.name, number,
+             fmt::format("{} has {} mbarriers", buffer.name, buffer.elements));
+      return nullptr;
+    }
+    if (!is_inside || (place.buffer >= 0 && &buffer - code.buffers.data() != place.buffer)) continue;
     if (block.alive == 0) {
       report(FindingKind::exited, warp, Mask{1} << lane, buffer.name, number,
              fmt::format("block {} of the cluster has ended", place.owner));
@@ -341,7 +347,7 @@ void end_phase(Team& team, Mbarrier& barrier) {
 
 }  // namespace
 
-void Team::arrive(Warp& warp, int lane, Location place, std::int64_t bytes, bool of_cluster) {
+void Team::arrive(Warp& warp, int lane, Location place, std::int64_t bytes, ir::Execution::Reach reach) {
   Mbarrier* barrier = mbarrier(place, warp, lane);
   if (barrier == nullptr) return;
   check_initialised(*this, warp, lane, *barrier);
@@ -353,9 +359,16 @@ void Team::arrive(Warp& warp, int lane, Location place, std::int64_t bytes, bool
   }
   const Clock& clock = warp.clocks[static_cast<std::size_t>(lane)];
   const Agent self = warp.first_thread + static_cast<Agent>(lane);
-  barrier->of_cluster.add(clock, self, warp.now);
-  // An arrival from another block, or for the cluster, is seen by those who wait for the cluster.
-  if (!of_cluster || place.owner == warp.block->rank) barrier->of_block.add(clock, self, warp.now);
+  using Reach = ir::Execution::Reach;
+  if (reach == Reach::asynchronous) {
+    const auto threads = static_cast<Agent>(static_cast<int>(blocks.size()) * threads_per_block());
+    barrier->of_cluster.add_work(clock, threads);
+    barrier->of_block.add_work(clock, threads);
+  } else {
+    barrier->of_cluster.add(clock, self, warp.now);
+    // An arrival from another block is seen by those who wait for the cluster.
+    if (reach == Reach::block || place.owner == warp.block->rank) barrier->of_block.add(clock, self, warp.now);
+  }
   ++warp.now;
   --barrier->pending;
   barrier->bytes += bytes;
@@ -390,15 +403,26 @@ bool Team::is_repeated(FindingKind kind, const Warp& warp, Mask lanes, const std
   const auto found =
       launch.known.find(std::tuple(kind, std::min(statement, other), std::max(statement, other), buffer));
   if (found == launch.known.end()) return launch.is_full();
-  Finding& known = launch.findings[found->second];
+  Finding& known = launch.findings[found->second.place];
   ++known.count;
-  if (known.block != warp.block->place || known.threads.size() >= Launch::kMostThreads) return true;
+  const bool is_here = known.block == warp.block->place && found->second.statement == statement;
+  if (!is_here || known.threads.size() >= Launch::kMostThreads) return true;
   each_lane(lanes, [&](int lane) {
     const int thread = warp.index * kLanes + lane;
     const bool is_new = std::ranges::find(known.threads, thread) == known.threads.end();
     if (is_new && known.threads.size() < Launch::kMostThreads) known.threads.push_back(thread);
   });
   return true;
+}
+
+// The values of the loops around the statement at hand.
+std::vector<std::int64_t> Team::axes_of(const Warp& warp, Mask lanes) const {
+  const auto lane = static_cast<std::size_t>(lanes == 0 ? 0 : __builtin_ctz(lanes));
+  std::vector<std::int64_t> values;
+  for (const auto& [axis, slot] : code.statements[statement].axes) {
+    values.push_back(slot.uniform ? warp.numbers[slot.number] : warp.vectors[slot.number].i[lane]);
+  }
+  return values;
 }
 
 void Team::add_finding(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::int64_t element,
@@ -422,13 +446,13 @@ void Team::add_finding(FindingKind kind, const Warp& warp, Mask lanes, const std
     finding.other_statement = code.statements[other].text;
     finding.other_line = code.statements[other].line;
   }
-  const int lane = lanes == 0 ? 0 : __builtin_ctz(lanes);
-  for (const auto& [axis, slot] : at.axes) {
-    finding.axes.emplace_back(
-        axis, slot.uniform ? warp.numbers[slot.number] : warp.vectors[slot.number].i[static_cast<std::size_t>(lane)]);
-  }
+  // Of work that outlives its block as they were when it was issued.
+  const auto issued = warp.issued_at.find(statement);
+  const bool is_past = kind == FindingKind::exited && issued != warp.issued_at.end();
+  const std::vector<std::int64_t> values = is_past ? issued->second : axes_of(warp, lanes);
+  for (std::size_t a = 0; a < at.axes.size(); ++a) finding.axes.emplace_back(at.axes[a].first, values[a]);
   launch.known.emplace(std::tuple(kind, std::min(statement, other), std::max(statement, other), buffer),
-                       launch.findings.size());
+                       Launch::Known{launch.findings.size(), statement});
   launch.findings.push_back(std::move(finding));
 }
 

@@ -10,6 +10,7 @@
 #include <random>
 #include <string>
 #include <type_traits>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/simulator/clocks.h"
@@ -66,6 +67,8 @@ struct Warp {
   std::vector<Mask> written;
   std::vector<Epoch> in_flight, read_in_flight, fences_before;
   Epoch fences = 1;
+  // The axes of each statement's last asynchronous work, when it was issued.
+  std::unordered_map<std::uint32_t, std::vector<std::int64_t>> issued_at;
 };
 
 // A barrier of threads, and what they release at it.
@@ -137,7 +140,7 @@ class Team {
   void sync_warp(Warp& warp, Mask mask);
   Agent new_agent() { return ++last_agent_; }
   Mbarrier* mbarrier(ir::Location place, Warp& warp, int lane);
-  void arrive(Warp& warp, int lane, ir::Location place, std::int64_t bytes, bool of_cluster);
+  void arrive(Warp& warp, int lane, ir::Location place, std::int64_t bytes, ir::Execution::Reach reach);
   void complete(ir::Location place, std::int64_t bytes);
   bool passed(Warp& warp, int lane, ir::Location place, std::int64_t parity, bool of_cluster);
   void wait(Warp& warp, Mask mask, ir::Completion kind, Epoch pending, bool reads_alone);
@@ -213,6 +216,7 @@ class Team {
   bool checks() const { return launch.settings.checks; }
   int threads_per_block() const { return code.warps * kLanes; }
   void land(Operation& operation, Mask lanes);
+  std::vector<std::int64_t> axes_of(const Warp& warp, Mask lanes) const;
 
  private:
   bool is_repeated(FindingKind kind, const Warp& warp, Mask lanes, const std::string& buffer, std::uint32_t other);

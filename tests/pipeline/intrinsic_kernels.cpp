@@ -61,9 +61,10 @@ void add_simple(std::vector<IntrinsicKernel>& all) {
                        "s[t] = x[b * 128 + t]\nbarrier()\nif t == 32 {\n mbarrier_arrive(full[0])\n}\n"
                        "mbarrier_wait(full[0], 0)\ny[b * 128 + t] = s[127 - t]\n");
   add("cluster",
-      "if t == 0 {\n mbarrier_init(full[1], 2)\n mbarrier_init_fence()\n}\ncluster_arrive()\ncluster_wait()\n"
-      "if t == 32 {\n for r in 2 unroll {\n  mbarrier_arrive_cluster(full[1], r)\n "
-      "}\n}\nmbarrier_wait_cluster(full[1], 0)\n"
+      "if t == 0 {\n mbarrier_init(full[0], 2)\n mbarrier_init(full[1], 2)\n "
+      "mbarrier_init_fence()\n}\ncluster_arrive()\n"
+      "cluster_wait()\nif t == 32 {\n for r in 2 unroll {\n  mbarrier_arrive_cluster(full[1], r)\n  "
+      "mbarrier_release_cluster(full[0], r)\n }\n}\nmbarrier_wait_cluster(full[1], 0)\nmbarrier_wait(full[0], 0)\n"
       "set_max_registers(160, false)\ngrid_dependency_wait()\ngrid_dependency_launch()\ny[b * 128 + t] = x[b * 128 + "
       "t]\n"
       "cluster_arrive()\ncluster_wait()\n");

@@ -31,6 +31,19 @@ __device__ __forceinline__ void mbarrier_arrive_cluster(void* barrier, int rank)
       : "memory");
 }
 
+// @mbarrier_release_cluster
+// The same without the fence of ordinary accesses, which takes as long as a step of products does.
+__device__ __forceinline__ void mbarrier_release_cluster(void* barrier, int rank) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 remote;\n"
+      "mapa.shared::cluster.u32 remote, %0, %1;\n"
+      "mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [remote];\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(rank)
+      : "memory");
+}
+
 // @mbarrier_expect
 // Arrives, and expects `bytes` more before the phase may end.
 __device__ __forceinline__ void mbarrier_expect(void* barrier, int bytes) {

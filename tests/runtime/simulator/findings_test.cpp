@@ -82,6 +82,16 @@ TEST(Findings, SayWhereAndWho) {
   EXPECT_EQ(f.count, 2);
 }
 
+// The loop has ended when the block does.
+TEST(Findings, OfWorkThatIsNotWaitedForSayWhenItWasIssued) {
+  const Simulated found = run(
+      kernel_text("for i in 2 rolled {\n cp_async(s[i * 256 + lane * 4], x[lane * 4], 16, 16)\n cp_async_commit()\n}\n",
+                  256, 1, 1));
+  ASSERT_FALSE(found.findings.empty());
+  EXPECT_EQ(found.findings[0].kind, FindingKind::exited);
+  EXPECT_EQ(found.findings[0].axes, (std::vector<std::pair<std::string, std::int64_t>>{{"i", 1}}));
+}
+
 TEST(Findings, AccessesOfAnEndedBlock) {
   // Block 1 of the cluster arrives at a barrier of block 0, which may have ended.
   const char* body =

@@ -61,6 +61,10 @@ const Planted kPlanted[] = {
      "exited; race s",
      "cp_async(s[warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\ncp_async_commit()\ncp_async_wait(0)\n"
      "barrier()\ny[warp * 32 + lane] = s[127 - lane]\n"},
+    {"CpAsyncBeyondItsBuffer", "cp_async(t[lane * 4 + 4], x[lane * 4], 16, 16)\ncp_async_commit()\ncp_async_wait(0)\n",
+     "out-of-bounds t", "cp_async(t[lane * 4], x[lane * 4], 16, 16)\ncp_async_commit()\ncp_async_wait(0)\n", 256, 1, 1},
+    {"NoSuchMbarrier", "if lane == 0 {\n mbarrier_init(full[warp + 1], 1)\n}\n", "out-of-bounds full",
+     "if lane == 0 {\n mbarrier_init(full[warp], 1)\n}\n"},
     {"CpAsyncOfTooFewGroups",
      "for i in 2 rolled {\ncp_async(s[i * 256 + warp * 128 + lane * 4], x[warp * 128 + lane * 4], 16, 16)\n"
      "cp_async_commit()\n}\ncp_async_wait(1)\nbarrier()\ny[warp * 32 + lane] = s[256 + lane]\ncp_async_wait(0)\n",
@@ -115,7 +119,7 @@ std::span<const Planted> planted_faults() { return kPlanted; }
 std::string kernel_text(const std::string& body, int elements, int blocks, int warps) {
   return fmt::format(
       "kernel f (x: f32[{0}], y: f32[{0}]) grid (b in {1}) warps {2} lanes 32 thread (warp, lane) {{\n"
-      "  shared s: f32[1024]\n  barrier full: u64[2]\n{3}}}\n",
+      "  shared t: f32[128]\n  shared s: f32[1024]\n  barrier full: u64[2]\n{3}}}\n",
       elements, blocks, warps, body);
 }
 

@@ -20,7 +20,7 @@ void PrintTo(const Planted& planted, std::ostream* stream);
 
 std::span<const Planted> planted_faults();
 
-// Around a body: a kernel over x and y of f32 with 4 KiB of shared memory s and two mbarriers, full.
+// Around a body: a kernel over x and y of f32 with 512 bytes of shared memory t, 4 KiB s and two mbarriers, full.
 std::string kernel_text(const std::string& body, int elements = 256, int blocks = 1, int warps = 2);
 
 }  // namespace quern::runtime::simulator
