@@ -149,8 +149,17 @@ Stmt Expander::expand_cp_async(const Map& map, std::vector<RegisterDigit> loops)
   Expr to_index = flat_index(shared, placed(shared, store->index));
   Expr from_index = flat_index(as_buffer(*source->tensor), from);
 
+  // Neighbours in the tile are moved together where memory holds them side by side too.
+  const auto are_together = [&](const RegisterDigit& digit) {
+    Layout plain = shared.layout;
+    plain.swizzle = {};
+    const Expr to = simplify(apply(plain, Place::address, placed(shared, store->index)), assumptions_);
+    const auto along_to = coefficient(to, digit.var, assumptions_);
+    const auto along_from = coefficient(from_index, digit.var, assumptions_);
+    return along_to && along_from && is_integer(*along_to, 1) && is_integer(*along_from, 1);
+  };
   if (!loops.empty() && loops.back().neighbours && is_vector_extent(loops.back().extent) &&
-      (!where || !uses(where, loops.back().var))) {
+      (!where || !uses(where, loops.back().var)) && are_together(loops.back())) {
     const RegisterDigit digit = loops.back();
     loops.pop_back();
     width = std::min<std::int64_t>(digit.extent, kMaxCopyBytes / byte_size(source->dtype));

@@ -1,6 +1,8 @@
 #include "compiler/lift_reductions.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
@@ -14,7 +16,11 @@ namespace {
 
 class Lifter {
  public:
-  explicit Lifter(const Program& program) : program_(program) {}
+  explicit Lifter(const Program& program) : program_(program) {
+    for (const TensorRef& tensor : arguments(program)) names_.insert(tensor->name);
+    for (const Definition& definition : program.definitions) names_.insert(definition.tensor->name);
+    for (const VarRef& symbol : program.symbols) names_.insert(symbol->name);
+  }
 
   Program run() {
     Program result = program_;
@@ -66,14 +72,22 @@ class Lifter {
       shape.push_back(axis.hi);
       index.push_back(Expr(axis.var));
     }
-    definition.tensor = make_tensor(fmt::format("{}_{}", tensor_->name, row(reduction->reduce->reducer).name),
+    definition.tensor = make_tensor(fresh(fmt::format("{}_{}", tensor_->name, row(reduction->reduce->reducer).name)),
                                     reduction->dtype, std::move(shape));
     definition.value = freshen(substitute(reduction, own));
     lifted_.push_back(definition);
     return read(definition.tensor, std::move(index));
   }
 
+  // The name, or with the first number that makes it one that nothing else has: kernels are printed and parsed alone.
+  std::string fresh(const std::string& name) {
+    std::string result = name;
+    for (int number = 2; !names_.insert(result).second; ++number) result = fmt::format("{}{}", name, number);
+    return result;
+  }
+
   const Program& program_;
+  std::set<std::string> names_;
   TensorRef tensor_;
   std::vector<Axis> scope_;
   std::vector<Definition> lifted_;

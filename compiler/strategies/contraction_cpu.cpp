@@ -50,7 +50,7 @@ class Writer {
     const auto extent = as_integer(problem_.k);
     one_part_ = extent && *extent <= kc_;
     const VarRef depth = make_var("depth");
-    depth_ = extent && *extent % kc_ == 0 ? Expr(kc_) : one_part_ ? Expr(*extent) : Expr(depth);
+    depth_ = extent && *extent > 0 && *extent % kc_ == 0 ? Expr(kc_) : one_part_ ? Expr(*extent) : Expr(depth);
     std::vector<Stmt> part;
     if (depth_->kind == ExprKind::variable) part.push_back(let(depth, min(problem_.k - k0_, kc_)));
     part.push_back(pack(problem_.a, true));
@@ -99,6 +99,8 @@ class Writer {
     if (!b.plain || !b.factor.same(b.source) || b.source->fill || b.source->args.empty()) return {};
     const Tensor& tensor = *b.source->tensor;
     if (!tensor.strides.empty() || !is_integer(tensor.shape.back(), nr_)) return {};
+    const auto walks = [&](const Axis& axis) { return uses(b.source, axis.var) && !is_integer(axis.hi, 0); };
+    if (!std::ranges::all_of(problem_.contraction.k, walks)) return {};
     // Flat coordinates first: taken apart and put together again they stay what they are.
     const VarRef column = make_var("column"), row = make_var("row");
     const Assumptions flat = known_.with(Axis{column, 0, problem_.n}).with(Axis{row, 0, problem_.k});

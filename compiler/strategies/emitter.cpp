@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ir/simplify.h"
 
 namespace quern::compiler {
 
@@ -196,19 +197,26 @@ class ReadFinder {
   }
 
   void add(const Expr& e, const Substitution& axes) {
-    const Expr placed = substitute(e, axes);
+    const Expr there = substitute(e, axes);
+    std::vector<Expr> index;
+    for (const Expr& arg : there->args) index.push_back(simplify(arg));
+    const Expr placed = read(there->tensor, std::move(index), there->fill);
     const Definition* definition = definition_of(program_, *e->tensor);
     if (definition == nullptr) {
       const auto is_same = [&](const Expr& known) { return equal(known, placed); };
       if (std::ranges::none_of(found_, is_same)) found_.push_back(placed);
     } else if (definition->value->kind != ExprKind::reduce && !(certain_ && e->fill)) {
+      // A producer that is read twice at one place is walked once.
+      const auto is_same = [&](const Expr& known) { return equal(known, placed); };
+      if (std::ranges::any_of(producers_, is_same)) return;
+      producers_.push_back(placed);
       walk(definition->value, own_axes(*definition, placed->args));
     }
   }
 
   const Program& program_;
   bool certain_;
-  std::vector<Expr> found_;
+  std::vector<Expr> found_, producers_;
 };
 
 }  // namespace

@@ -113,7 +113,7 @@ int narrowest(const Program& program) {
   return bytes;
 }
 
-bool matches(const Program& program) { return analyze_pointwise(program).has_value(); }
+bool matches(const Program& program, const Target&) { return analyze_pointwise(program).has_value(); }
 
 bool has_tile(const Schedule& schedule) {
   return get(schedule, kFields, "tile", 0) != 0 || get(schedule, kFields, "tile", 1) != 0;

@@ -30,7 +30,8 @@ namespace {
 
 const FieldList& kFields = kReductionFields;
 constexpr std::int64_t kAccessBytes = 16;
-constexpr std::int64_t kMaxKept = 64;      // input elements that a thread keeps in registers, per input
+constexpr std::int64_t kMaxKept = 64;  // input elements that a thread keeps in registers, per input
+constexpr std::int64_t kMostParts = 65536;
 constexpr std::int64_t kLeastPart = 64;    // elements that a part of a reduction is worth a kernel for
 constexpr std::int64_t kLeastGrain = 16;   // elements at whose multiples parts begin
 constexpr std::int64_t kTargetBlocks = 8;  // per processor, that hide a memory latency
@@ -103,7 +104,7 @@ std::int64_t threads_of(const Iteration& space, const Schedule& schedule) {
 
 namespace {
 
-bool matches(const Program& program) { return analyze_reduction(program).has_value(); }
+bool matches(const Program& program, const Target&) { return analyze_reduction(program).has_value(); }
 
 std::int64_t static_size(const std::vector<Axis>& axes, std::int64_t unknown) {
   return as_integer(extent_product(axes)).value_or(unknown);
@@ -120,12 +121,20 @@ bool has_passes(const Iteration& space) {
   return members.size() > 1 && std::any_of(members.begin(), members.end(), [](const auto& m) { return m.full; });
 }
 
+bool has_fixed_order(const Reduction& reduction) {
+  return std::ranges::any_of(reduction.members, [](const Reduction::Member& member) {
+    const Expr& value = member.definition->value;
+    return value->kind == ExprKind::reduce && value->reduce->contract.order == Order::fixed;
+  });
+}
+
 bool can_split(const Program& program, const Iteration& space) {
   if (space.reduction.members.size() != 1 || program.outputs.size() != 1 || space.reduction.reduced.empty())
     return false;
   const Definition& definition = *space.reduction.members[0].definition;
   const ReducerRow& reducer = row(definition.value->reduce->reducer);
-  return is_reduction(definition) && !reducer.ordered && reducer.state(DType::f32).size() == 1;
+  return is_reduction(definition) && !reducer.ordered && reducer.state(DType::f32).size() == 1 &&
+         !has_fixed_order(space.reduction);
 }
 
 // Elements of each of `parts` parts of an extent. Parts that do not divide it begin at multiples of a power of two, up
@@ -216,6 +225,16 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
 
 std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule);
 
+// The fields that say which elements a thread adds up, and in which order: as the default has them.
+Verdict check_order(const Program& program, const Schedule& schedule, const Target& target) {
+  const Schedule first = fallback(program, target);
+  for (const std::string_view name : {"row_threads", "vec", "unroll", "keep", "split"}) {
+    if (get(schedule, kFields, name) == get(first, kFields, name)) continue;
+    return {fmt::format("order=fixed is the order of '{}', which {} changes", to_string(first, kFields), name)};
+  }
+  return {};
+}
+
 Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
   const Iteration space = analyze_iteration(program, program.facts);
   const std::int64_t lanes = target.is_gpu() ? 32 : target.cpu.vector_bytes / 4;
@@ -223,6 +242,9 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
     if (!is_power_of_two(get(schedule, kFields, name))) {
       return {fmt::format("{}={} is not a power of two", name, get(schedule, kFields, name))};
     }
+  }
+  if (has_fixed_order(space.reduction)) {
+    if (Verdict order = check_order(program, schedule, target); !order) return order;
   }
   const std::int64_t threads = threads_of(space, schedule);
   const std::int64_t most = target.is_gpu() ? target.gpu.threads_per_block : lanes;
@@ -246,8 +268,8 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   const std::int64_t split = get(schedule, kFields, "split");
   if (split != 1) {
     if (!can_split(program, space))
-      return {fmt::format("split={}, but only a kernel of one plain reduction is split", split)};
-    if (split < 1) return {fmt::format("split={}, there is at least one part", split)};
+      return {fmt::format("split={}, but only a kernel of one plain reduction, in any order, is split", split)};
+    if (split < 1 || split > kMostParts) return {fmt::format("split={} is not 1 to {} parts", split, kMostParts)};
     // The parts may walk memory another way than the whole does.
     const std::optional<Rewrite> parts = rewrite(program, schedule);
     return parts ? check(parts->parts.kernels[parts->main], parts->schedule, target) : Verdict{};

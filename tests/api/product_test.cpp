@@ -278,5 +278,35 @@ TEST(Conv2d, Errors) {
             "conv2d: padding -1 and 0 of the columns; slice the image instead of negative padding");
 }
 
+// Products over nothing, and of operands without the reduced axis, by the default schedule.
+TEST(Products, OfNothingAndOfOperandsThatDoNotMove) {
+  for (const char* text :
+       {"matmul(m=17, n=32, k=0)", "linear(m=17, n=8, k=0)", "conv2d(n=1, c=0, h=8, w=8, k=32, r=3, s=3, layout=nhwc)",
+        "kernel f(a: f32[16, 64], b: f32[32, 32]) -> (y: f32[16, 32, 32]) { y[i, j, l] = sum[p in 64](a[i, p] * b[j, "
+        "l]) }",
+        "kernel f(a: f32[16], b: f32[32]) -> (y: f32[16, 32]) { y[i, j] = sum[p in 9](a[i] * b[j]) }"}) {
+    const Program program = Program::parse(text);
+    const Executable product = compile(program, {.device = "cpu", .use_store = false});
+    EXPECT_TRUE(run_host(product, random_inputs(program, {}), {}, {.check = true}).passed()) << text;
+  }
+}
+
+// What tuning compares must agree bit for bit.
+TEST(Products, OfAFixedOrderHaveOneOrder) {
+  const Program program = Program::parse(
+      "kernel f(a: f32[8, 4096], b: f32[4096, 8]) -> (c: f32[8, 8]) { c[i, j] = sum[p]{order=fixed}(a[i, p] * b[p, j]) "
+      "}");
+  const auto refusal = [&](const char* schedule) -> std::string {
+    try {
+      compile(program, {.target = "sim:sm_90a", .schedule = schedule, .use_store = false});
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_NE(refusal("contraction block=16x128x16 thread=4x4 split_k=4").find("order=fixed"), std::string::npos);
+  EXPECT_EQ(refusal("contraction block=16x128x16 thread=4x4"), "");
+}
+
 }  // namespace
 }  // namespace quern::test

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "compiler/analysis.h"
 #include "compiler/lift_reductions.h"
 #include "compiler/strategies/strategy.h"
@@ -15,7 +17,7 @@ std::string kernels_of(std::string_view text) {
   const Partition parts = partition(lift_reductions(ir::parse_program(text)));
   std::string result;
   for (const ir::Program& kernel : parts.kernels) {
-    result += std::string(strategy_for(kernel).fields.strategy) + " ";
+    result += std::string(strategy_for(kernel, parse_target("cpu")).fields.strategy) + " ";
   }
   return result + std::to_string(parts.workspace.size());
 }
@@ -125,6 +127,16 @@ TEST(Analysis, NIsTheSideOfTheContiguousAxis) {
   ASSERT_TRUE(contraction.has_value());
   EXPECT_EQ(contraction->m[0].var->name, "o");
   EXPECT_EQ(contraction->n.back().var->name, "q");
+}
+
+TEST(Partition, WhatItLiftsHasNamesOfItsOwn) {
+  const Partition parts = partition(lift_reductions(ir::parse_program(R"(
+    kernel f(a: f32[12, 31], b: f32[12, 13, 31], c: f32[12, 33]) -> (y: f32[12, 13]) {
+      y[i, j] = sum[p](a[i, p] * b[i, j, p]) - sum[q](c[i, q])
+    })")));
+  std::set<std::string> names;
+  for (const ir::TensorRef& tensor : parts.workspace) EXPECT_TRUE(names.insert(tensor->name).second) << tensor->name;
+  EXPECT_EQ(names.size(), 2u);
 }
 
 }  // namespace
