@@ -13,12 +13,12 @@ std::string joined(const std::vector<std::string>& schedules) {
 
 Scheduled schedule_program(const Program& program, const Target& target, const pipeline::ChooseSchedule& choose) {
   Scheduled result;
-  result.program = pipeline::schedule_program(
-      program.ir(), target, [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
-        compiler::Schedule schedule = choose(kernel, strategy);
-        result.schedules.push_back(compiler::to_string(schedule, strategy.fields));
-        return schedule;
-      });
+  result.program = pipeline::schedule_program(program.ir(), target,
+                                              [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
+                                                compiler::Schedule schedule = choose(kernel, strategy);
+                                                result.schedules.push_back(compiler::to_string(schedule));
+                                                return schedule;
+                                              });
   return result;
 }
 
@@ -36,9 +36,10 @@ std::optional<std::string> another_schedule(const Compiled& compiled) {
   const Scheduled own = schedule_program(compiled.program, compiled.target, compiled.schedule);
   std::size_t next = 0;
   bool differs = false;
-  const Scheduled other = schedule_program(
-      compiled.program, compiled.target, [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
-        const compiler::Schedule used = compiler::parse_schedule(own.schedules.at(next++), strategy.fields);
+  const Scheduled other =
+      schedule_program(compiled.program, compiled.target, [&](const ir::Program& kernel, const compiler::Strategy&) {
+        const compiler::Schedule used = compiler::parse_schedule(own.schedules.at(next++));
+        const compiler::Strategy& strategy = compiler::strategy_named(used.strategy);
         const auto fits = [&](const compiler::Schedule& schedule) {
           return schedule != used && strategy.check(kernel, schedule, compiled.target);
         };

@@ -67,7 +67,7 @@ class KernelTuner {
   KernelTuner(const ir::Program& kernel, runtime::Device& device, Store& store, const TuneSettings& settings,
               const TuneObserver& observer, Clock::time_point start, double budget)
       : kernel_(kernel),
-        strategy_(compiler::strategy_for(kernel)),
+        strategy_(compiler::strategy_for(kernel, device.info().target)),
         device_(device),
         target_(device.info().target),
         store_(store),

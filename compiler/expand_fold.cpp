@@ -136,10 +136,10 @@ Stmt Expander::expand(const Fold& fold) {
       std::vector<Stmt> write, gather;
       std::vector<BufferRef> scratch;
       for (const BufferRef& part : to) {
-        scratch.push_back(declare("scratch", part->dtype, Space::shared, scope_.warps * per_warp));
+        scratch.push_back(declare("scratch", part->dtype, Space::shared, scope_.groups * scope_.warps * per_warp));
         kernel_.shared.push_back(scratch.back());
       }
-      const Expr own = scope_.lane + target * scope_.lanes;
+      const Expr own = scope_.group * (scope_.warps * per_warp) + scope_.lane + target * scope_.lanes;
       for (std::size_t p = 0; p < to.size(); ++p) {
         write.push_back(make_stmt(Store{.buffer = scratch[p],
                                         .index = {simplify(scope_.warp * per_warp + own, assumptions_)},

@@ -183,8 +183,13 @@ Stmt Expander::expand_stmatrix(const Map& map, const Distributed& values) {
   const Buffer& shared = as_buffer(*store->buffer);
   const Expr place = read(flat(shared), {flat_index(shared, placed(shared, store->index))});
   const Stmt send = make_stmt(Intrinsic{IntrinsicId::stmatrix, {place, element(eight, 0), Expr(4), Expr(0)}});
-  return make_stmt(
-      For{pair, 0, columns[2].extent / 2, 1, ForKind::unroll, block({make_stmt(Alloc{eight}), fill, send})});
+  const Stmt stored = unrolled(pair, columns[2].extent / 2, block({make_stmt(Alloc{eight}), fill, send}));
+  // Groups of rows that the thread holds too.
+  std::vector<RegisterDigit> groups;
+  for (const RegisterDigit& digit : values.registers) {
+    if (!registers.contains(digit.var)) groups.push_back(digit);
+  }
+  return loop_over(groups, stored, false);
 }
 
 // A fragment that is there already, or one that each step of k fills from shared memory.

@@ -138,17 +138,23 @@ Stmt Expander::expand(const Role& node) {
     const Expr warp = scope_.warp;
     const Expr condition =
         warps == scope_.warps ? boolean(true) : simplified(both(less_equal(node.lo, warp), less(warp, node.hi)));
-    if (warps != scope_.warps) scope_.barrier_id = std::make_shared<int>(0);
-    scope_.warp = simplified(warps == 1 ? Expr(0) : warp - node.lo);
-    scope_.warps = warps;
+    if (warps != scope_.warps || node.groups > 1) scope_.barrier_id = std::make_shared<int>(0);
+    const int own = warps / node.groups;
     assumptions_ = assumptions_.with(condition);
+    const Expr within = simplified(warps == 1 ? Expr(0) : warp - node.lo);
+    scope_.warp = simplified(mod(within, own));
+    scope_.warps = own;
+    const Expr group = simplified(div(within, own));
+    scope_.group = simplified(scope_.group * node.groups + group);
+    scope_.groups *= node.groups;
+    if (node.group) substitution_[node.group.get()] = group;
     std::vector<Stmt> body;
     if (node.registers) {
       const bool increase = node.registers * kernel_.warps * kernel_.lanes > kRegistersPerSm;
       body.push_back(make_stmt(Intrinsic{IntrinsicId::set_max_registers, {node.registers, increase ? 1 : 0}}));
     }
     if (node.elected) {
-      const Expr leader = simplified(both(equals(mod(scope_.warp, warps / node.groups), 0), equals(scope_.lane, 0)));
+      const Expr leader = simplified(both(equals(scope_.warp, 0), equals(scope_.lane, 0)));
       body.push_back(make_stmt(If{leader, expand(node.body)}));
     } else {
       body.push_back(expand(node.body));
@@ -158,12 +164,13 @@ Stmt Expander::expand(const Role& node) {
   });
 }
 
-// All threads of the role at hand, or of the block.
+// All threads of the role's group at hand, or of the block.
 Stmt Expander::barrier() {
   if (scope_.warps == 1) return make_stmt(Intrinsic{IntrinsicId::warp_sync, {}});
   if (!scope_.barrier_id) return make_stmt(Intrinsic{IntrinsicId::barrier, {}});
-  if (*scope_.barrier_id == 0) *scope_.barrier_id = next_barrier_++;
-  return make_stmt(Intrinsic{IntrinsicId::named_barrier, {*scope_.barrier_id, scope_.warps * scope_.lanes}});
+  if (*scope_.barrier_id == 0) *scope_.barrier_id = std::exchange(next_barrier_, next_barrier_ + scope_.groups);
+  const Expr id = simplified(Expr(*scope_.barrier_id) + (scope_.groups > 1 ? scope_.group : Expr(0)));
+  return make_stmt(Intrinsic{IntrinsicId::named_barrier, {id, scope_.warps * scope_.lanes}});
 }
 
 Kernel expand_tiles(const Kernel& kernel) { return Expander(kernel).run(); }

@@ -41,6 +41,8 @@ struct ThreadScope {
   int warps = 1;
   int lanes = 32;
   std::shared_ptr<int> barrier_id;  // of a role's barrier, given at its first use (0: not yet); null: the whole block
+  int groups = 1;                   // of the role, each with a barrier of its own
+  ir::Expr group = 0;
 };
 
 class Expander {

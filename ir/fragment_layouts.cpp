@@ -78,7 +78,7 @@ bool is_stored_as_matrices(const Layout& distribution) {
   const Mode& rows = distribution.modes[0];
   const Mode& columns = distribution.modes[1];
   return rows.size() >= 2 && rows[0] == Digit{8, Place::lane, 4} && rows[1] == Digit{2, Place::reg, 2} &&
-         std::all_of(rows.begin() + 2, rows.end(), [](const Digit& d) { return d.place == Place::warp; }) &&
+         std::all_of(rows.begin() + 2, rows.end(), [](const Digit& d) { return d.place != Place::lane; }) &&
          columns.size() == 3 && columns[0] == Digit{2, Place::reg, 1} && columns[1] == Digit{4, Place::lane, 1} &&
          columns[2].place == Place::reg && columns[2].stride == 4 && columns[2].extent % 2 == 0;
 }

@@ -150,8 +150,9 @@ struct Mma {
 };
 
 // Warps lo..hi of the enclosing role, or of the block, run `body` with `registers` (0: as launched) each; warp and lane
-// count from lo inside. `elected`: one thread only, or one of each of `groups` equal parts of the warps (as of every
-// warpgroup). In tile form the intrinsic `barrier` is for all threads of the enclosing role.
+// count from lo inside. In several equal `groups` of warps (such as warpgroups) each runs it by itself, with its number
+// in the variable `group`. `elected`: one thread only, of each group. In tile form the intrinsic `barrier` is for all
+// threads of the enclosing role, or of their group.
 struct Role {
   std::string name;
   int lo = 0, hi = 0;
@@ -159,6 +160,7 @@ struct Role {
   bool elected = false;
   Stmt body;
   int groups = 1;
+  VarRef group{};  // null: there is one
 };
 
 struct StmtNode {

@@ -132,7 +132,7 @@ class KernelMatcher {
   }
   bool match(const Role& a, const Role& b) {
     return a.name == b.name && a.lo == b.lo && a.hi == b.hi && a.registers == b.registers && a.elected == b.elected &&
-           a.groups == b.groups && match_body(a.body, b.body);
+           a.groups == b.groups && bind(a.group, b.group) && match_body(a.body, b.body);
   }
 
   Substitution variables_;

@@ -13,11 +13,11 @@ namespace quern::ir {
 namespace {
 
 constexpr auto kWords = std::to_array<std::string_view>({
-    "accumulate", "align",   "aligned",   "atomic", "barrier", "block",         "cluster", "comment",
-    "dims",       "elected", "exact",     "fold",   "for",     "fragment",      "grid",    "hint",
-    "if",         "lanes",   "layout",    "let",    "map",     "mma",           "move",    "multicast",
-    "on",         "over",    "registers", "role",   "rolled",  "nondecreasing", "shared",  "step",
-    "tensor_map", "thread",  "tile",      "unroll", "vector",  "via",           "warps",   "width",
+    "accumulate", "align",   "aligned", "atomic",        "barrier", "block",    "cluster",    "comment", "dims",
+    "each",       "elected", "exact",   "fold",          "for",     "fragment", "grid",       "hint",    "if",
+    "lanes",      "layout",  "let",     "map",           "mma",     "move",     "multicast",  "on",      "over",
+    "registers",  "role",    "rolled",  "nondecreasing", "shared",  "step",     "tensor_map", "thread",  "tile",
+    "unroll",     "vector",  "via",     "warps",         "width",
 });
 
 class KernelPrinter {
@@ -324,8 +324,10 @@ class KernelPrinter {
   void print_node(const Role& node) {
     std::string head = fmt::format("role {} warps {}..{}", node.name, node.lo, node.hi);
     if (node.registers != 0) head += fmt::format(" registers {}", node.registers);
-    if (node.elected) head += node.groups == 1 ? " elected" : fmt::format(" elected {}", node.groups);
+    if (node.elected) head += " elected";
+    if (node.group) head += fmt::format(" each {} in {}", variable(node.group), node.groups);
     body(head, node.body);
+    if (node.group) names_.release(node.group);
   }
 
   Names names_;

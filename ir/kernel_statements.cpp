@@ -262,8 +262,14 @@ class StatementParser : KernelReader {
     node.hi = small("a warp", 0);
     if (tokens_.accept("registers")) node.registers = small("a number of registers", 1);
     node.elected = tokens_.accept("elected");
-    if (node.elected && !tokens_.at("{")) node.groups = small("a number of groups", 1);
-    node.body = braces(scope);
+    Scope inner(&scope);
+    if (tokens_.accept("each")) {
+      node.group = new_variable(scope, "a group's number");
+      tokens_.expect("in");
+      node.groups = small("a number of groups", 1);
+      inner.add(node.group->name, node.group);
+    }
+    node.body = braces(inner);
     return make_stmt(std::move(node));
   }
 

@@ -223,8 +223,9 @@ void KernelVerifier::check_node(const Role& node) {
   require(node.lo >= 0 && node.lo < node.hi && node.hi <= threads_.warps, "the warps {}..{} lie within the {} around",
           node.lo, node.hi, threads_.warps);
   require(!threads_.elected, "an elected thread has no roles inside");
-  require(node.groups >= 1 && (node.hi - node.lo) % node.groups == 0 && (node.groups == 1 || node.elected),
-          "one thread is elected of each of several equal groups of warps");
+  require(node.groups >= 1 && (node.hi - node.lo) % node.groups == 0, "the warps {}..{} are {} equal groups", node.lo,
+          node.hi, node.groups);
+  require(node.groups == 1 || node.group, "several groups have a number");
   if (node.registers != 0) {
     require(node.lo % 4 == 0 && node.hi % 4 == 0, "registers are given to whole warpgroups");
     require(node.registers >= 24 && node.registers <= 256 && node.registers % 8 == 0,
@@ -233,9 +234,10 @@ void KernelVerifier::check_node(const Role& node) {
   require(map_ == nullptr, "a map's body holds no roles");
   nested([&] {
     threads_.role = ++roles_;
-    threads_.warps = node.elected ? 1 : node.hi - node.lo;
+    threads_.warps = node.elected ? 1 : (node.hi - node.lo) / node.groups;
     threads_.lanes = node.elected ? 1 : threads_.lanes;
     threads_.elected = node.elected;
+    if (node.group) declare(node.group);
     check_list(node.body);
   });
 }

@@ -26,9 +26,18 @@ void require_legal(const ir::Program& kernel, const Strategy& strategy, const Sc
   }
 }
 
+// The strategy that the schedule is of.
+const Strategy& serving(const ir::Program& kernel, const Schedule& schedule, const Target& target) {
+  const Strategy& strategy = compiler::strategy_named(schedule.strategy);
+  if (strategy.matches(kernel, target)) return strategy;
+  fail("schedule '{}' is for other kernels than '{}' on {}, which the strategy {} serves",
+       compiler::to_string(schedule), kernel.name, to_text(target),
+       compiler::strategy_for(kernel, target).fields.strategy);
+}
+
 // The fallback of a kernel that a rewrite made, which is rewritten no further.
 ScheduledKernel plain(const ir::Program& program, const Target& target) {
-  const Strategy& strategy = compiler::strategy_for(program);
+  const Strategy& strategy = compiler::strategy_for(program, target);
   Schedule schedule = strategy.fallback(program, target);
   while (const auto again = strategy.rewrite(program, schedule)) schedule = again->schedule;
   return {program, &strategy, schedule, false};
@@ -84,8 +93,7 @@ ChooseSchedule choose_text(std::string_view text) {
           all, parts.size(), next + 1, kernel.name, strategy.fields.strategy);
     }
     const std::string_view own = parts[next++];
-    compiler::strategy_named(compiler::strategy_of(own));
-    return compiler::parse_schedule(own, strategy.fields);
+    return compiler::parse_schedule(own);
   };
 }
 
@@ -102,8 +110,8 @@ ScheduledProgram schedule_program(const ir::Program& program, const Target& targ
   for (const ir::Program& kernel : parts.kernels) dump("partition", [&] { return ir::to_string(kernel); });
   ScheduledProgram result{program, {}, parts.workspace};
   for (const ir::Program& kernel : parts.kernels) {
-    const Strategy& strategy = compiler::strategy_for(kernel);
-    add(result, {kernel, &strategy, choose(kernel, strategy)}, target);
+    const Schedule schedule = choose(kernel, compiler::strategy_for(kernel, target));
+    add(result, {kernel, &serving(kernel, schedule, target), schedule}, target);
   }
   return result;
 }

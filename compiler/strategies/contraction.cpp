@@ -25,6 +25,10 @@ namespace {
 
 const FieldList& kFields = kContractionFields;
 
+bool has_fixed_order(const ContractionProblem& problem) {
+  return problem.contraction.product->value->reduce->contract.order == Order::fixed;
+}
+
 // What blocks are cut from; an empty extent takes those of 1.
 std::int64_t static_extent(const Expr& extent, std::int64_t unknown) {
   return std::max<std::int64_t>(as_integer(extent).value_or(unknown), 1);
@@ -37,7 +41,7 @@ Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t tm
 
 std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-bool matches(const Program& program) { return analyze_contraction(program).has_value(); }
+bool matches(const Program& program, const Target&) { return analyze_contraction(program).has_value(); }
 
 // A staged operand's pitch keeps vectors aligned and neighbouring rows in different banks.
 constexpr std::int64_t kPitchBytes = 16;
@@ -109,7 +113,8 @@ Schedule fallback_aligned_gpu(const ContractionProblem& problem, const Target& t
   const std::int64_t m = static_extent(problem.m, 4096), n = static_extent(problem.n, 4096),
                      k = static_extent(problem.k, 4096);
   const std::int64_t batch = static_extent(problem.batch, 1);
-  const bool async = target.gpu.features.cp_async && problem.a.plain && problem.b.plain;
+  const bool async =
+      target.gpu.features.cp_async && copies_asynchronously(problem.a) && copies_asynchronously(problem.b);
   // The largest tile that fills the device, else the smallest.
   struct Tile {
     std::int64_t bm, bn, tm, tn;
@@ -126,7 +131,8 @@ Schedule fallback_aligned_gpu(const ContractionProblem& problem, const Target& t
   // Parts of k where the tiles leave processors idle: whole parts of its first axis, of at least kMinDepth each.
   std::int64_t split = 1;
   const std::int64_t first = as_integer(problem.contraction.k[0].hi).value_or(1);
-  while (tiles * split * 2 <= 2 * target.gpu.sm_count && first % (split * 2) == 0 && k / (split * 2) >= kMinDepth)
+  while (!has_fixed_order(problem) && tiles * split * 2 <= 2 * target.gpu.sm_count && first % (split * 2) == 0 &&
+         k / (split * 2) >= kMinDepth)
     split *= 2;
   // Two deep stages where two blocks of them fit a processor, else three of half the depth.
   Schedule deep = make(chosen.bm, chosen.bn, 32, chosen.tm, chosen.tn, 2, async, split, 8);
@@ -175,7 +181,8 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
     }
     return all;
   }
-  const bool async = target.gpu.features.cp_async && problem.a.plain && problem.b.plain;
+  const bool async =
+      target.gpu.features.cp_async && copies_asynchronously(problem.a) && copies_asynchronously(problem.b);
   const std::int64_t split = get(all[0], kFields, "split_k");
   struct Tile {
     std::int64_t bm, bn, tm, tn;
@@ -205,6 +212,11 @@ bool is_power_of_two(std::int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 Verdict check_split(const ContractionProblem& problem, const Schedule& schedule) {
   const std::int64_t split = get(schedule, kFields, "split_k");
   if (split == 1) return {};
+  if (has_fixed_order(problem)) return {fmt::format("split_k={} adds in another order than order=fixed", split)};
+  const VarRef& first = problem.contraction.k[0].var;
+  if (!uses(problem.contraction.a, first) && !uses(problem.contraction.b, first)) {
+    return {fmt::format("split_k={} takes a reduced axis that an operand has, unlike {}", split, first->name)};
+  }
   const auto k0 = as_integer(problem.contraction.k[0].hi);
   if (split < 1 || !k0 || *k0 % split != 0) {
     return {fmt::format("split_k={} does not divide the reduced axis {} of {}", split,
@@ -290,7 +302,9 @@ Verdict check(const Program& program, const Schedule& s, const Target& target) {
   if (!async && stages != 2) return {fmt::format("copy=register takes stages=2, not {}", stages)};
   if (async && (stages < 2 || stages > 8)) return {fmt::format("copy=async takes 2 to 8 stages, not {}", stages)};
   if (async && !target.gpu.features.cp_async) return {fmt::format("{} has no asynchronous copies", target.arch)};
-  if (async && (!problem.a.plain || !problem.b.plain)) return {"copy=async takes operands that are plain reads"};
+  if (async && !(copies_asynchronously(problem.a) && copies_asynchronously(problem.b))) {
+    return {"copy=async takes operands that are plain reads, filled with zeros if at all"};
+  }
   return {};
 }
 
@@ -372,6 +386,12 @@ Operand analyze_operand(const Program& program, const Expr& factor, const Axis& 
 
 }  // namespace
 
+bool copies_asynchronously(const Operand& operand) {
+  if (!operand.plain) return false;
+  const Expr& fill = operand.source->fill;
+  return !fill || (is_constant(fill) && (is_float(fill->dtype) ? fill->real == 0 : fill->integer == 0));
+}
+
 ContractionProblem analyze_operands(const Program& program, std::span<const Fact> facts) {
   ContractionProblem problem{*analyze_contraction(program), {}, {}, {}, {}, {}, {}};
   const Contraction& c = problem.contraction;
@@ -402,9 +422,11 @@ Substitution place_axes(const Contraction& contraction, const Expr& batch, const
   return values;
 }
 
-void store_results(const Program& program, const Contraction& contraction, Emitter::Scope& scope,
-                   const Substitution& axes) {
-  if (is_output(program, *contraction.product->tensor)) {
+bool store_results(const Program& program, const Contraction& contraction, Emitter::Scope& scope,
+                   const Substitution& axes, const std::function<bool(const Definition&)>& chosen) {
+  const auto is_stored = [&](const Definition& d) { return is_output(program, *d.tensor) && (!chosen || chosen(d)); };
+  bool any = false;
+  if (is_stored(*contraction.product)) {
     std::vector<Expr> index;
     for (const Axis& axis : contraction.product->axes) index.push_back(axes.at(axis.var));
     scope.enter(axes);
@@ -412,14 +434,17 @@ void store_results(const Program& program, const Contraction& contraction, Emitt
     for (const Axis& axis : contraction.product->axes) plain.push_back(Expr(axis.var));
     const Expr value = scope.lower(read(contraction.product->tensor, plain));
     scope.store_at(*contraction.product->tensor, std::move(index), value);
+    any = true;
   }
   for (const Contraction::Member& member : contraction.epilogue) {
-    if (!is_output(program, *member.definition->tensor)) continue;
+    if (!is_stored(*member.definition)) continue;
     Substitution own;
     for (const auto& [axis, place] : member.to_space) own[axis] = substitute(place, axes);
     scope.enter(std::move(own));
     scope.store_output(*member.definition);
+    any = true;
   }
+  return any;
 }
 
 const Strategy kContraction{kContractionFields, matches, fallback, candidates, check, rewrite, emit};

@@ -3,6 +3,7 @@
 // implicit matrix product) and einsum alike. What is here is shared by the targets' ways: contraction_gpu.cpp (block,
 // warp and thread tiles over staged operands) and contraction_cpu.cpp (packed cache blocks over register tiles).
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,9 @@ struct Operand {
   DType dtype() const { return source->dtype; }
 };
 
+// Whether cp.async can bring the operand, which fills with zeros alone.
+bool copies_asynchronously(const Operand& operand);
+
 // A contraction with what the writers need of it.
 struct ContractionProblem {
   Contraction contraction;
@@ -44,9 +48,10 @@ ContractionProblem analyze_operands(const ir::Program& program, std::span<const 
 ir::Substitution place_axes(const Contraction& contraction, const ir::Expr& batch, const ir::Expr& m, const ir::Expr& n,
                             const ir::Expr& k);
 
-// Emits the epilogue: stores of the product and of what follows it, at the scope's axes.
-void store_results(const ir::Program& program, const Contraction& contraction, Emitter::Scope& scope,
-                   const ir::Substitution& axes);
+// Emits the epilogue: stores of the product and of what follows it, at the scope's axes; of the `chosen` ones alone,
+// where that is given. Whether there are any.
+bool store_results(const ir::Program& program, const Contraction& contraction, Emitter::Scope& scope,
+                   const ir::Substitution& axes, const std::function<bool(const ir::Definition&)>& chosen = {});
 
 // pack=once (contraction_pack.cpp): whether the second operand depends on const inputs alone, and the two kernels, of
 // which the second is the contraction on panels of `width` columns.

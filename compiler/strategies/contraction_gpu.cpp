@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "compiler/strategies/contraction.h"
+#include "compiler/strategies/tile_order.h"
 
 namespace quern::compiler {
 
@@ -88,7 +89,6 @@ class Writer {
     return value->reduce->contract.accumulator.value_or(value->args[0]->dtype);
   }
 
-  // Blocks walk tiles of m in groups of `raster_`, so that neighbours in time share operands in L2.
   void place_block() {
     const Expr tiles_m = simplify(ceil_div(problem_.m, bm_), known_),
                tiles_n = simplify(ceil_div(problem_.n, bn_), known_);
@@ -99,22 +99,9 @@ class Writer {
     batch_ = make_var("batch"), m0_ = make_var("m0"), n0_ = make_var("n0");
     body_.push_back(let(batch_, div(Expr(id), tiles)));
     body_.push_back(let(tile, mod(Expr(id), tiles)));
-    const auto count_m = as_integer(tiles_m);
-    const std::int64_t group = raster_ > 1 && count_m ? std::min(raster_, *count_m) : 1;
-    if (group > 1) {
-      const Expr per_group = simplify(tiles_n * group, known_);
-      const VarRef first = make_var("group_m"), height = make_var("group_rows"), within = make_var("within");
-      body_.push_back(let(first, div(Expr(tile), per_group) * group));
-      body_.push_back(let(within, mod(Expr(tile), per_group)));
-      const Expr rows = *count_m % group == 0 ? Expr(group) : min(tiles_m - first, group);
-      body_.push_back(let(height, rows));
-      const Expr by = *count_m % group == 0 ? Expr(group) : Expr(height);
-      body_.push_back(let(m0_, (Expr(first) + mod(Expr(within), by)) * bm_));
-      body_.push_back(let(n0_, div(Expr(within), by) * bn_));
-    } else {
-      body_.push_back(let(m0_, div(Expr(tile), tiles_n) * bm_));
-      body_.push_back(let(n0_, mod(Expr(tile), tiles_n) * bn_));
-    }
+    const TilePlace place = place_tile(tile, tiles_m, tiles_n, {as_integer(tiles_m) ? raster_ : 1}, body_);
+    body_.push_back(let(m0_, place.row * bm_));
+    body_.push_back(let(n0_, place.column * bn_));
     known_ = known_.with(Axis{id, 0, kernel_.grid[0]});
     known_ = known_.with(Axis{m0_, 0, simplify(tiles_m * bm_, known_)}, bm_);
     known_ = known_.with(Axis{n0_, 0, simplify(tiles_n * bn_, known_)}, bn_);
@@ -176,7 +163,7 @@ class Writer {
 
   // Whether `width` neighbours always lie at an aligned place and inside or outside together.
   bool copies_whole(const Staged& staged, std::int64_t width) const {
-    if (width == 0 || !staged.operand->plain) return false;
+    if (width == 0 || !copies_asynchronously(*staged.operand)) return false;
     if (width == 1) return true;
     const bool along_k = staged.operand->k_contiguous;
     const Expr& extent = along_k ? problem_.k : staged.extent;

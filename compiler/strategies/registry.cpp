@@ -7,8 +7,8 @@ namespace quern::compiler {
 namespace {
 
 // In the order of asking: the most particular first. Externs stand apart: nobody chooses how they are computed.
-const std::array<Strategy, 3>& table() {
-  static const std::array<Strategy, 3> rows{kContraction, kReduction, kPointwise};
+const std::array<Strategy, 4>& table() {
+  static const std::array<Strategy, 4> rows{kWgmma, kContraction, kReduction, kPointwise};
   return rows;
 }
 
@@ -16,10 +16,10 @@ const std::array<Strategy, 3>& table() {
 
 std::span<const Strategy> strategies() { return table(); }
 
-const Strategy& strategy_for(const ir::Program& kernel) {
-  if (kExtern.matches(kernel)) return kExtern;
+const Strategy& strategy_for(const ir::Program& kernel, const Target& target) {
+  if (kExtern.matches(kernel, target)) return kExtern;
   for (const Strategy& strategy : table()) {
-    if (strategy.matches(kernel)) return strategy;
+    if (strategy.matches(kernel, target)) return strategy;
   }
   throw InternalError(fmt::format("no strategy matches a kernel of {}", kernel.name));
 }
@@ -32,6 +32,14 @@ const Strategy& strategy_named(std::string_view name) {
     known += fmt::format("{}{}", known.empty() ? "" : ", ", strategy.fields.strategy);
   }
   fail("'{}' is not a strategy; known are {}", name, known);
+}
+
+Schedule parse_schedule(std::string_view text) {
+  return parse_schedule(text, strategy_named(strategy_of(text)).fields);
+}
+
+std::string to_string(const Schedule& schedule) {
+  return to_string(schedule, strategy_named(schedule.strategy).fields);
 }
 
 }  // namespace quern::compiler

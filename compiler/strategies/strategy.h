@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,8 +26,9 @@ struct Rewrite {
 
 struct Strategy {
   const FieldList& fields;
-  // Whether it can compute this kernel (partition.h). The first strategy of the table that matches serves it.
-  bool (*matches)(const ir::Program& kernel);
+  // Whether it can compute this kernel (partition.h) there. The first strategy of the table that matches serves it,
+  // unless a schedule names another one that does.
+  bool (*matches)(const ir::Program& kernel, const Target& target);
   // The schedule that is good without tuning.
   Schedule (*fallback)(const ir::Program& kernel, const Target& target);
   // The points worth measuring, legal or not, without duplicates.
@@ -43,8 +45,12 @@ struct Strategy {
 
 std::span<const Strategy> strategies();
 
-// The strategy that serves a kernel, or the one of that name (Error where it does not match).
-const Strategy& strategy_for(const ir::Program& kernel);
+// The strategy that serves a kernel, or the one of that name (Error where there is none).
+const Strategy& strategy_for(const ir::Program& kernel, const Target& target);
 const Strategy& strategy_named(std::string_view name);
+
+// The schedule of the strategy that the text begins with. Throws Error as schedule.h's and strategy_named do.
+Schedule parse_schedule(std::string_view text);
+std::string to_string(const Schedule& schedule);
 
 }  // namespace quern::compiler

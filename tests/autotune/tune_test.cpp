@@ -119,7 +119,7 @@ TEST(Device, IdentityIsNeitherIndexNorSerialNumber) {
 
 TEST(Keys, NameProblemDeviceAndStrategy) {
   const ir::Program program = ir::parse_program("kernel f(x: f32[8]) -> (y: f32[8]) { y[i] = x[i] + 1 }");
-  const WinnerKey key = winner_key(program, compiler::strategy_for(program), gpu());
+  const WinnerKey key = winner_key(program, compiler::strategy_for(program, gpu().target), gpu());
   EXPECT_TRUE(describe(key).starts_with("f 8 by pointwise on GPU cuda:sm_90a sms=")) << describe(key);
   WinnerKey other = key;
   other.device += "!";

@@ -83,9 +83,9 @@ class TileGolden : public testing::TestWithParam<TileCase> {};
 ir::Kernel tile_of(const TileCase& c) {
   const Partition parts = parts_of(c.program);
   const ir::Program& kernel = parts.kernels.at(0);
-  const Strategy& strategy = strategy_for(kernel);
-  const Schedule schedule = parse_schedule(c.schedule, strategy.fields);
   const Target target = parse_target(c.target);
+  const Schedule schedule = parse_schedule(c.schedule);
+  const Strategy& strategy = strategy_named(schedule.strategy);
   EXPECT_EQ(strategy.check(kernel, schedule, target).reason, "");
   std::vector<ir::Fact> facts;
   for (const ir::TensorRef& tensor : arguments(kernel)) {

@@ -25,8 +25,8 @@ ir::Program kernel_of(std::string_view text) {
 }
 
 Rewrite rewritten(const ir::Program& kernel, std::string_view schedule) {
-  const Strategy& strategy = strategy_for(kernel);
-  auto result = strategy.rewrite(kernel, parse_schedule(schedule, strategy.fields));
+  const Schedule given = parse_schedule(schedule);
+  auto result = strategy_named(given.strategy).rewrite(kernel, given);
   EXPECT_TRUE(result) << schedule;
   return result.value_or(Rewrite{});
 }
@@ -136,7 +136,7 @@ TEST_P(StrategyRewrite, ComputesTheSame) {
     shapes += "]";
   }
   EXPECT_EQ(shapes, c.workspace);
-  const Strategy& strategy = strategy_for(rewrite.parts.kernels.at(rewrite.main));
+  const Strategy& strategy = strategy_named(rewrite.schedule.strategy);
   EXPECT_FALSE(strategy.rewrite(rewrite.parts.kernels[rewrite.main], rewrite.schedule)) << "done once, not again";
   for (const Sizes& sizes : c.sizes) {
     const Tensors inputs = ir::generate_inputs(kernel, sizes, 1);
@@ -153,11 +153,8 @@ INSTANTIATE_TEST_SUITE_P(Compiler, StrategyRewrite, testing::ValuesIn(kCases),
 TEST(PackOnce, TakesConstOperandsOnCpusAlone) {
   const auto verdict = [](std::string_view program, std::string_view target) {
     const ir::Program kernel = kernel_of(program);
-    const Strategy& strategy = strategy_for(kernel);
-    return strategy
-        .check(kernel, parse_schedule("contraction pack=once block=28x32x16 thread=14x32", strategy.fields),
-               parse_target(target))
-        .reason;
+    const Schedule schedule = parse_schedule("contraction pack=once block=28x32x16 thread=14x32");
+    return strategy_named(schedule.strategy).check(kernel, schedule, parse_target(target)).reason;
   };
   const char* variable =
       "kernel f(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }";

@@ -182,7 +182,7 @@ TEST(KernelVerify, RolesAndIntrinsics) {
                  {"role r warps 0..6 registers 40 { }", "registers are given to whole warpgroups"},
                  {"role r warps 0..4 registers 42 { }", "a multiple of 8 from 24 to 256"},
                  {"role a warps 0..4 registers 256 { } role c warps 4..8 registers 264 { }", "65536"},
-                 {"role r warps 0..3 elected 2 { }", "several equal groups of warps"},
+                 {"role r warps 0..3 elected each g in 2 { }", "the warps 0..3 are 2 equal groups"},
                  {"role r warps 0..4 elected { barrier() }", "barrier is for whole warps, not for an elected thread"},
                  {"role r warps 0..4 elected { role q warps 0..1 { } }", "an elected thread has no roles inside"},
                  {"role r warps 0..2 { wgmma_fence() }", "wgmma_fence is for warpgroups"},

@@ -59,6 +59,14 @@ constexpr Scheduled kScheduled[] = {
     {"ConditionsWithinACopy",
      "kernel f(a: f64[2, 13], b: f64[1, 2]) -> (c: f64[13, 1]) { c[i, j] = sum[p](a[p, i] * b[j, p]) }",
      "contraction block=16x32x8 thread=4x4 stages=4 copy=async split_k=2 pad=yes"},
+    {"FillsThatAreNotZero",
+     "kernel f(a: f32[33, 15], b: f32[32, 15]) -> (c: f32[33, 32]) { c[i, j] = sum[p in 15](a[i, p] * (b[j, p + 1] "
+     "else "
+     "2)) }",
+     ""},
+    {"NeighboursInTheTileAlone",
+     "kernel f(a: f32[64, 32], b: f32[32, 65]) -> (c: f32[64, 65]) { c[i, j] = sum[p](a[i, p] * b[p, j]) }",
+     "contraction block=64x64x8 thread=8x8 stages=2 copy=async"},
     {"ColumnsOfNothing", "kernel f(x: f32[0, 7]) -> (y: f32[7]) { y[j] = sum[i](x[i, j]) }", ""},
     {"RowsOfNothing", "kernel f(x: f32[7, 0]) -> (y: f32[7]) { y[i] = sum[j](x[i, j]) }", ""},
     {"NothingAtAll", "kernel f(x: i8[0]) -> (y: i8[]) { y[] = max[i](x[i]) }", ""},
@@ -70,8 +78,8 @@ TEST_P(SimulatedSchedules, AgreeWithTheReferenceAndHaveNoFindings) {
   const Target& target = simulator().info().target;
   const ir::Program program = ir::parse_program(GetParam().program);
   const std::string schedule = GetParam().schedule;
-  const ChooseSchedule given = [&](const ir::Program&, const compiler::Strategy& strategy) {
-    return compiler::parse_schedule(schedule, strategy.fields);
+  const ChooseSchedule given = [&](const ir::Program&, const compiler::Strategy&) {
+    return compiler::parse_schedule(schedule);
   };
   const Artifact artifact =
       compile(schedule_program(program, target, schedule.empty() ? choose_fallback(target) : given), target);
@@ -127,9 +135,8 @@ TEST(SimulatorSpeed, ABlockOfOrdinaryArithmeticIsQuick) {
   const Target& target = simulator().info().target;
   const ir::Program program = ir::parse_program(
       "kernel f(x: f32[128, 64], w: f32[64, 128]) -> (y: f32[128, 128]) { y[i, j] = sum[p](x[i, p] * w[p, j]) }");
-  const auto choose = [](const ir::Program&, const compiler::Strategy& strategy) {
-    return compiler::parse_schedule("contraction block=128x128x16 thread=8x8 stages=3 copy=async split_k=1 raster=8",
-                                    strategy.fields);
+  const auto choose = [](const ir::Program&, const compiler::Strategy&) {
+    return compiler::parse_schedule("contraction block=128x128x16 thread=8x8 stages=3 copy=async split_k=1 raster=8");
   };
   const Artifact artifact = compile(schedule_program(program, target, choose), target);
   expect_within("128x128x64 SIMT", {seconds_of(artifact, program, {}, true), seconds_of(artifact, program, {}, false)},

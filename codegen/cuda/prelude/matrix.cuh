@@ -98,6 +98,13 @@ __device__ __forceinline__ void keep_in_place(int* registers) {
   for (int i = 0; i < count; ++i) asm volatile("" : "+r"(registers[i]));
 }
 
+// @opaque
+// A number that the assembler does not know: it unrolls loops of a few products all the same, and then serialises them.
+__device__ __forceinline__ int opaque(int number) {
+  asm volatile("" : "+r"(number));
+  return number;
+}
+
 // @keep_in_place f16
 template <int count>
 __device__ __forceinline__ void keep_in_place(f16* registers) {

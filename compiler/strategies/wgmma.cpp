@@ -1,0 +1,352 @@
+#include "compiler/strategies/wgmma.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "compiler/strategies/table.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+const FieldList kWgmmaFields{"wgmma",
+                             {{.name = "block", .parts = 3, .fallback = {128, 256, 64}},
+                              {.name = "consumers", .fallback = {2}},
+                              {.name = "stages", .fallback = {4}},
+                              {.name = "cluster", .parts = 2, .fallback = {1, 1}},
+                              {.name = "raster", .fallback = {8}},
+                              {.name = "order", .words = {"grouped", "hilbert"}, .fallback = {0}},
+                              {.name = "pad", .words = {"no", "yes"}, .fallback = {0}}}};
+
+WgmmaSchedule::WgmmaSchedule(const Schedule& s)
+    : bm(get(s, kWgmmaFields, "block", 0)),
+      bn(get(s, kWgmmaFields, "block", 1)),
+      bk(get(s, kWgmmaFields, "block", 2)),
+      consumers(get(s, kWgmmaFields, "consumers")),
+      stages(get(s, kWgmmaFields, "stages")),
+      cluster_m(get(s, kWgmmaFields, "cluster", 0)),
+      cluster_n(get(s, kWgmmaFields, "cluster", 1)),
+      raster(get(s, kWgmmaFields, "raster")),
+      hilbert(get(s, kWgmmaFields, "order") != 0) {}
+
+namespace {
+
+const FieldList& kFields = kWgmmaFields;
+constexpr std::int64_t kSwizzleElements = 64;  // 128 bytes of 2-byte elements
+constexpr std::int64_t kChunk = 64;
+constexpr std::int64_t kMostStride = 8, kMostOffset = 255, kLeastCorner = -128, kMostCorner = 127;  // of im2col
+
+// --- What it computes -----------------------------------------------------------------------------------------------
+
+bool is_axis(const Expr& index, const std::vector<Axis>& axes) {
+  return std::ranges::any_of(axes, [&](const Axis& axis) { return is_variable(index, axis.var); });
+}
+
+bool is_zero(const Expr& fill) {
+  return is_constant(fill) && (is_float(fill->dtype) ? fill->real == 0 : fill->integer == 0);
+}
+
+// Whether all of its axis is the tensor's, so that a copy beyond the axis leaves the tensor and brings zeros.
+bool spans(const Expr& source, const Axis& axis) {
+  for (std::size_t d = 0; d < source->args.size(); ++d) {
+    if (is_variable(source->args[d], axis.var)) {
+      return equal(simplify(axis.hi), simplify(source->tensor->shape[d]));
+    }
+  }
+  return false;
+}
+
+// Every index is an axis of its own.
+bool is_tile(const Expr& source, const Contraction& c, const std::vector<Axis>& own) {
+  if (source->fill && !is_zero(source->fill)) return false;
+  std::vector<const Variable*> seen;
+  for (const Expr& index : source->args) {
+    if (!is_axis(index, c.batch) && !is_axis(index, own) && !is_axis(index, c.k)) return false;
+    if (std::ranges::find(seen, index->var.get()) != seen.end()) return false;
+    seen.push_back(index->var.get());
+  }
+  return true;
+}
+
+// The range of what is left of an index of a convolution at its first position.
+std::optional<Interval> taps_of(const Expr& index, const Axis& position, const Assumptions& known) {
+  const auto stride = coefficient(index, position.var, known);
+  if (!stride || !as_integer(*stride) || *as_integer(*stride) < 1 || *as_integer(*stride) > kMostStride) return {};
+  return range(simplify(substitute(index, {{position.var, Expr(0)}}), known), known);
+}
+
+// x[image, ..., position * stride + tap, channel]: images and positions are the axes of m, taps and channel those of k.
+bool is_convolution(const Expr& source, const Contraction& c, const Assumptions& known) {
+  const std::vector<Expr>& index = source->args;
+  const std::size_t rank = index.size();
+  if (rank != 4 || c.m.size() != rank - 1 || !c.batch.empty() || !source->fill || !is_zero(source->fill)) return false;
+  if (!is_variable(index[0], c.m[0].var) || !is_axis(index[rank - 1], c.k)) return false;
+  for (std::size_t d = 1; d + 1 < rank; ++d) {
+    const auto taps = taps_of(index[d], c.m[d], known);
+    if (!taps || !taps->lo || !taps->hi || *taps->lo < kLeastCorner || *taps->hi - *taps->lo > kMostOffset)
+      return false;
+    // How far the window's first tap reaches beyond the image's last element (hopper.md 3.2).
+    const Expr stride = *coefficient(index[d], c.m[d].var, known);
+    const Expr upper = Expr(*taps->lo) + (c.m[d].hi - 1) * stride - (source->tensor->shape[d] - 1);
+    const Interval corner = range(simplify(upper, known), known);
+    if (!corner.lo || !corner.hi || *corner.lo < kLeastCorner || *corner.hi > kMostCorner) return false;
+  }
+  return true;
+}
+
+// The read that a factor widens to f32, of an input of 2-byte floats.
+Expr widened_read(const Program& program, const Expr& factor) {
+  if (factor->kind != ExprKind::cast || factor->dtype != DType::f32) return {};
+  const Expr& source = factor->args[0];
+  const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
+  return source->kind == ExprKind::read && is_half && is_input(program, *source->tensor) ? source : Expr();
+}
+
+}  // namespace
+
+std::optional<WgmmaProblem> analyze_wgmma(const Program& program) {
+  const auto contraction = analyze_contraction(program);
+  if (!contraction) return {};
+  const ReduceInfo& info = *contraction->product->value->reduce;
+  if (contraction->product->value->dtype != DType::f32 || info.contract.order != Order::any || contraction->k.empty() ||
+      contraction->n.size() != 1 || contraction->batch.size() > 1) {
+    return {};
+  }
+  if (info.contract.accumulator.value_or(DType::f32) != DType::f32) return {};
+  WgmmaProblem problem{*contraction, {}, {}, {}, {}, {}, {}, {}};
+  const Contraction& c = problem.contraction;
+  problem.a.source = widened_read(program, c.a);
+  problem.b.source = widened_read(program, c.b);
+  const Expr &a = problem.a.source, &b = problem.b.source;
+  if (!a || !b || a->dtype != b->dtype || a->args.empty() || b->args.empty()) return {};
+  std::vector<Axis> axes = c.product->axes;
+  axes.insert(axes.end(), c.k.begin(), c.k.end());
+  problem.a.im2col = is_convolution(a, c, known_in(program, program.facts, axes));
+  if (!problem.a.im2col && (c.m.size() != 1 || !is_tile(a, c, c.m))) return {};
+  if (!is_tile(b, c, c.n)) return {};
+  // The axis that memory walks, where it is one of k.
+  const auto innermost = [&](const Expr& source) {
+    return std::ranges::find_if(c.k, [&](const Axis& axis) { return is_variable(source->args.back(), axis.var); });
+  };
+  const auto a_inner = innermost(a), b_inner = innermost(b);
+  const auto inner = a_inner != c.k.end() ? a_inner : b_inner != c.k.end() ? b_inner : c.k.end() - 1;
+  if (b_inner != c.k.end() && b_inner != inner) return {};
+  problem.a.k_contiguous = a_inner != c.k.end();
+  problem.b.k_contiguous = b_inner != c.k.end();
+  // Beyond the axis both bring zeros: what one of them holds there may be a NaN.
+  if (!spans(a, *inner) || !spans(b, *inner)) return {};
+  for (auto axis = c.k.begin(); axis != c.k.end(); ++axis) {
+    if (axis != inner) problem.outer_k.push_back(*axis);
+  }
+  problem.inner_k = *inner;
+  problem.m = extent_product(c.m);
+  problem.n = extent_product(c.n);
+  problem.batch = extent_product(c.batch);
+  return problem;
+}
+
+bool is_row_major(const WgmmaProblem& problem, const Definition& definition, const AxisMap& to_space) {
+  const Contraction& c = problem.contraction;
+  if (definition.axes.empty() || byte_size(definition.tensor->dtype) != 2) return false;
+  std::vector<Expr> index;
+  for (const Axis& axis : definition.axes) index.push_back(substitute(Expr(axis.var), to_space));
+  if (!is_variable(index.back(), c.n[0].var)) return false;
+  // One axis of m, or all of them in their order and dense, which are rows of a matrix.
+  std::vector<const Variable*> expected;
+  for (const Axis& axis : c.m) expected.push_back(axis.var.get());
+  std::vector<const Variable*> found;
+  for (std::size_t d = 0; d + 1 < index.size(); ++d) {
+    if (is_axis(index[d], c.m)) {
+      found.push_back(index[d]->var.get());
+    } else if (!is_axis(index[d], c.batch)) {
+      return false;
+    }
+  }
+  if (found != expected) return false;
+  return c.m.size() == 1 || (definition.tensor->strides.empty() && found.size() + 1 == index.size());
+}
+
+std::int64_t wgmma_row(const WgmmaOperand& operand, std::int64_t own, std::int64_t bk) {
+  const std::int64_t along = operand.k_contiguous ? bk : own;
+  std::int64_t row = kSwizzleElements;
+  while (along % row != 0) row /= 2;
+  return row;
+}
+
+std::int64_t wgmma_chunk(std::int64_t bn) {
+  std::int64_t chunk = kChunk;
+  while (bn % chunk != 0) chunk /= 2;
+  return chunk;
+}
+
+int wgmma_staged_outputs(const Program& program, const WgmmaProblem& problem) {
+  int count = 0;
+  for (const Contraction::Member& member : problem.contraction.epilogue) {
+    const bool leaves = is_output(program, *member.definition->tensor);
+    count += leaves && is_row_major(problem, *member.definition, member.to_space) ? 1 : 0;
+  }
+  return count;
+}
+
+namespace {
+
+// --- Schedules ------------------------------------------------------------------------------------------------------
+
+Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t consumers, std::int64_t stages,
+              std::int64_t cluster_m, std::int64_t cluster_n, std::int64_t raster, bool hilbert = false) {
+  return {"wgmma", {bm, bn, bk, consumers, stages, cluster_m, cluster_n, raster, hilbert ? 1 : 0, 0}};
+}
+
+bool matches(const Program& program, const Target& target) {
+  return target.is_gpu() && target.gpu.features.wgmma && target.gpu.features.tma && analyze_wgmma(program).has_value();
+}
+
+constexpr std::int64_t kElementBytes = 2;
+constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the first buffer, and the mbarriers
+
+std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kElementBytes; }
+std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
+  return 2 * outputs * s.bm * wgmma_chunk(s.bn) * kElementBytes;
+}
+
+// Registers that a consumer's thread has, as roles hand them over (hopper.md 4.1).
+std::int64_t consumer_registers(std::int64_t consumers) { return consumers == 1 ? 240 : consumers == 2 ? 232 : 160; }
+constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
+
+std::int64_t most_stages(const WgmmaSchedule& s, int outputs, const Target& target) {
+  const std::int64_t left = target.gpu.shared_per_block - kReserved - staging_bytes(s, outputs);
+  return std::min<std::int64_t>(left / stage_bytes(s), 8);
+}
+
+std::int64_t extent_or(const Expr& extent, std::int64_t unknown) {
+  return std::max<std::int64_t>(as_integer(extent).value_or(unknown), 1);
+}
+
+std::int64_t tiles_of(const WgmmaProblem& problem, std::int64_t bm, std::int64_t bn) {
+  const std::int64_t m = extent_or(problem.m, 4096), n = extent_or(problem.n, 4096);
+  return extent_or(problem.batch, 1) * ((m + bm - 1) / bm) * ((n + bn - 1) / bn);
+}
+
+bool wants_padding(const Program& program) {
+  const ContractionProblem problem = analyze_operands(program, program.facts);
+  constexpr std::int64_t kUses = 256;  // of an element, for which a copy pays
+  return extent_or(problem.m, 0) >= kUses && extent_or(problem.n, 0) >= kUses && is_misaligned(problem);
+}
+
+// The largest tile of which there are enough for two thirds of the processors, else the smallest (hopper.md 4.4).
+Schedule fallback(const Program& program, const Target& target) {
+  const WgmmaProblem problem = *analyze_wgmma(program);
+  const int outputs = wgmma_staged_outputs(program, problem);
+  struct Tile {
+    std::int64_t bm, bn, consumers;
+  };
+  constexpr Tile kTiles[] = {{128, 256, 2}, {128, 192, 2}, {128, 128, 2}, {128, 64, 2}, {64, 128, 1}, {64, 64, 1}};
+  Tile chosen = kTiles[5];
+  for (const Tile& tile : kTiles) {
+    if (tile.bn > 2 * extent_or(problem.n, 4096) || 3 * tiles_of(problem, tile.bm, tile.bn) < 2 * target.gpu.sm_count) {
+      continue;
+    }
+    chosen = tile;
+    break;
+  }
+  Schedule schedule = make(chosen.bm, chosen.bn, 64, chosen.consumers, 2, 1, 1, 8);
+  set(schedule, kFields, "stages", most_stages(WgmmaSchedule(schedule), outputs, target));
+  if (wants_padding(program)) set(schedule, kFields, "pad", 1);
+  return schedule;
+}
+
+std::vector<Schedule> candidates(const Program& program, const Target& target) {
+  const WgmmaProblem problem = *analyze_wgmma(program);
+  const int outputs = wgmma_staged_outputs(program, problem);
+  std::vector<Schedule> all{fallback(program, target)};
+  const std::int64_t pad = get(all[0], kFields, "pad");
+  struct Tile {
+    std::int64_t bm, bn, consumers;
+  };
+  for (const Tile& t : {Tile{128, 256, 2}, Tile{256, 128, 2}, Tile{128, 192, 2}, Tile{192, 192, 3}, Tile{192, 128, 3},
+                        Tile{128, 160, 2}, Tile{128, 128, 2}, Tile{128, 112, 2}, Tile{128, 96, 2}, Tile{128, 64, 2},
+                        Tile{64, 256, 1}, Tile{64, 128, 1}, Tile{64, 64, 1}, Tile{64, 32, 1}}) {
+    for (const auto& [cm, cn] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {2, 1}, {1, 2}}) {
+      for (const std::int64_t raster : {1, 4, 8, 16}) {
+        for (const bool hilbert : {false, true}) {
+          if (hilbert && raster < 8) continue;
+          Schedule schedule = make(t.bm, t.bn, 64, t.consumers, 2, cm, cn, raster, hilbert);
+          const std::int64_t stages = most_stages(WgmmaSchedule(schedule), outputs, target);
+          set(schedule, kFields, "stages", stages);
+          set(schedule, kFields, "pad", pad);
+          if (std::ranges::find(all, schedule) == all.end()) all.push_back(schedule);
+        }
+      }
+    }
+  }
+  return all;
+}
+
+Verdict check_block(const WgmmaSchedule& s) {
+  if (s.consumers < 1 || s.consumers > 3) return {fmt::format("consumers={} is not 1, 2 or 3 warpgroups", s.consumers)};
+  if (s.bm < 1 || s.bm % (kWgmmaRows * s.consumers) != 0 || s.bm > 256) {
+    return {
+        fmt::format("block m={} is not a multiple of 64 rows for each of {} consumers, up to 256", s.bm, s.consumers)};
+  }
+  if (s.bn < 16 || s.bn % 16 != 0 || s.bn > 256) {
+    return {fmt::format("block n={} is not a multiple of 16 from 16 to 256", s.bn)};
+  }
+  if (s.bk != kSwizzleElements)
+    return {fmt::format("block k={} is not {}, a row of 128 bytes", s.bk, kSwizzleElements)};
+  const std::int64_t registers = s.accumulators() + kOtherRegisters, most = consumer_registers(s.consumers);
+  if (registers > most) {
+    return {fmt::format("a consumer's thread takes {} registers for accumulators and {} for others, of {}",
+                        s.accumulators(), kOtherRegisters, most)};
+  }
+  return {};
+}
+
+Verdict check_order(const WgmmaSchedule& s, const Target& target) {
+  const bool is_one = s.cluster_m >= 1 && s.cluster_n >= 1 && s.cluster() <= 2;
+  if (!is_one || s.cluster() > target.gpu.max_cluster) {
+    return {fmt::format("cluster={}x{} is not 1x1, 2x1 or 1x2", s.cluster_m, s.cluster_n)};
+  }
+  if (s.raster < 1) return {fmt::format("raster={} is no number of rows", s.raster)};
+  if (s.hilbert && ((s.raster & (s.raster - 1)) != 0 || s.raster < 2 || s.raster > 64)) {
+    return {fmt::format("order=hilbert takes raster=2 to 64, a power of two, not {}", s.raster)};
+  }
+  if (s.cluster_m == 2 && s.bn % 32 != 0) return {fmt::format("cluster=2x1 halves block n={}, a multiple of 32", s.bn)};
+  return {};
+}
+
+Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
+  const auto problem = analyze_wgmma(program);
+  if (!problem) return {"wgmma takes products of bf16 or f16 read in place, summed in f32 in any order"};
+  if (!matches(program, target)) return {fmt::format("{} has no wgmma", target.arch)};
+  const WgmmaSchedule s(schedule);
+  if (Verdict block = check_block(s); !block) return block;
+  if (Verdict order = check_order(s, target); !order) return order;
+  if (get(schedule, kFields, "pad") != 0) {
+    const ContractionProblem plain = analyze_operands(program, program.facts);
+    if (std::string reason = why_not_padded(plain); !reason.empty()) return {std::move(reason)};
+  }
+  if (problem->a.im2col && s.cluster_n == 2) return {"cluster=1x2 halves rows that im2col copies whole; take 2x1"};
+  const int outputs = wgmma_staged_outputs(program, *problem);
+  if (s.stages < 2 || s.stages > 8) return {fmt::format("stages={} is not 2 to 8", s.stages)};
+  const std::int64_t needed = s.stages * stage_bytes(s) + staging_bytes(s, outputs) + kReserved;
+  if (needed > target.gpu.shared_per_block) {
+    return {fmt::format(
+        "needs {} B of shared memory, the device has {}: {} stages of {}, {} for the epilogue, {} for "
+        "barriers and alignment",
+        needed, target.gpu.shared_per_block, s.stages, stage_bytes(s), staging_bytes(s, outputs), kReserved)};
+  }
+  return {};
+}
+
+std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule) {
+  if (get(schedule, kFields, "pad") == 0) return std::nullopt;
+  Schedule rest = schedule;
+  set(rest, kFields, "pad", 0);
+  return Rewrite{pad_operands(program), 2, std::move(rest)};
+}
+
+}  // namespace
+
+const Strategy kWgmma{kWgmmaFields, matches, fallback, candidates, check, rewrite, emit_wgmma};
+
+}  // namespace quern::compiler

@@ -1,0 +1,67 @@
+#pragma once
+// wgmma: the contraction on Hopper's tensor cores (hopper.md 2 to 4). A persistent kernel: one warpgroup brings the
+// operands' tiles into a ring of shared stages, by bulk copies where rows begin at multiples of 16 bytes, else by its
+// own loads; one to three warpgroups multiply them; the epilogue leaves through shared memory and bulk stores.
+// Convolutions are the same kernel, whose first operand comes by im2col copies. What is here is shared by the
+// schedule's rules (wgmma.cpp) and the writer (wgmma_emit.cpp).
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "compiler/strategies/contraction.h"
+
+namespace quern::compiler {
+
+// block: elements of m, n and k that a block holds at a time; consumers: warpgroups that multiply; stages of the ring;
+// cluster: blocks side by side along m or n that share the other operand's tile; raster: rows of tiles that are walked
+// together, and in which order; pad: whether matrices are copied to aligned rows first.
+extern const FieldList kWgmmaFields;
+
+inline constexpr std::int64_t kWgmmaRows = 64;  // of one instruction
+
+struct WgmmaSchedule {
+  std::int64_t bm, bn, bk, consumers, stages, cluster_m, cluster_n, raster;
+  bool hilbert;
+
+  explicit WgmmaSchedule(const Schedule& schedule);
+  std::int64_t cluster() const { return cluster_m * cluster_n; }
+  std::int64_t accumulators() const { return bm / kWgmmaRows / consumers * bn / 2; }  // registers of a thread
+};
+
+// An operand as the kernel reads it: every index is one axis of the contraction, or, for the pixels of a convolution,
+// position * stride + tap.
+struct WgmmaOperand {
+  ir::Expr source;            // the read
+  bool k_contiguous = false;  // its last axis is the innermost one of k
+  bool im2col = false;
+};
+
+struct WgmmaProblem {
+  Contraction contraction;
+  WgmmaOperand a, b;
+  std::vector<ir::Axis> outer_k;  // walked step by step; the innermost axis is cut into blocks
+  ir::Axis inner_k;
+  ir::Expr m, n, batch;
+};
+
+// Nothing where tensor cores do not compute it: dtypes, contract, or an access that no tensor map says.
+std::optional<WgmmaProblem> analyze_wgmma(const ir::Program& program);
+
+// An output that leaves by bulk stores: rows of one axis of n, below axes of m and batch.
+bool is_row_major(const WgmmaProblem& problem, const ir::Definition& definition, const AxisMap& to_space);
+
+// Elements of a row of the operand's shared tile, which is one span of its swizzle: along k, or along its own axis, of
+// which a block loads `own` elements at a time.
+std::int64_t wgmma_row(const WgmmaOperand& operand, std::int64_t own, std::int64_t bk);
+
+// Columns that the epilogue sends at a time.
+std::int64_t wgmma_chunk(std::int64_t bn);
+
+// Outputs of 2-byte elements, each of which has a staging buffer.
+int wgmma_staged_outputs(const ir::Program& program, const WgmmaProblem& problem);
+
+ir::Kernel emit_wgmma(const ir::Program& program, const Schedule& schedule, const Target& target,
+                      std::span<const ir::Fact> facts);
+
+}  // namespace quern::compiler

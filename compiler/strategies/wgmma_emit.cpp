@@ -1,0 +1,539 @@
+// The kernel of the wgmma strategy, in tile form.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "compiler/strategies/tile_order.h"
+#include "compiler/strategies/wgmma.h"
+#include "ir/fragment_layouts.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+constexpr int kGroupWarps = 4;
+constexpr std::int64_t kBytes = 2;        // of an operand's element
+constexpr std::int64_t kCopyBytes = 16;   // of which a tensor map's rows and their begins are multiples
+constexpr std::int64_t kSwizzled = 1024;  // alignment of a swizzled tile
+constexpr std::int64_t kGroupThreads = 128;
+constexpr std::int64_t kCertain = 16;  // processors of the smallest part of a chip
+
+Stmt let(const VarRef& var, const Expr& value) { return make_stmt(Let{var, value}); }
+Stmt intrinsic(IntrinsicId id, std::vector<Expr> args = {}) { return make_stmt(Intrinsic{id, std::move(args)}); }
+
+// Rows of `row` elements, each a span of the hardware's swizzle.
+Swizzle swizzle_of(std::int64_t row) {
+  int bits = 0;
+  while ((std::int64_t{8} << bits) < row) ++bits;
+  return {bits, 3, 3};
+}
+
+class Writer {
+ public:
+  Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
+      : program_(program),
+        problem_(*analyze_wgmma(program)),
+        schedule_(schedule),
+        kernel_(kernel_frame(program, facts, target)),
+        known_(known_in(program, facts)),
+        emitter_(program, kernel_),
+        processors_(target.gpu.sm_count) {
+    kernel_.warps = static_cast<int>(1 + schedule_.consumers) * kGroupWarps;
+    kernel_.min_blocks_per_sm = 1;
+  }
+
+  Kernel run() {
+    bulk_ = is_copied_in_bulk(problem_.a, problem_.m) && is_copied_in_bulk(problem_.b, problem_.n);
+    if (!bulk_) take_ordinary_loads();
+    lay_out_grid();
+    a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
+    b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
+    find_outputs();
+    full_ = barrier("full");
+    empty_ = barrier("empty");
+    body_ = {set_up(), meet()};
+    body_.push_back(let(steps_, steps()));
+    body_.push_back(producer());
+    body_.push_back(consumer());
+    if (schedule_.cluster() > 1) body_.push_back(meet());  // nobody arrives at a block that has ended
+    kernel_.body = block(std::move(body_));
+    return kernel_;
+  }
+
+ private:
+  // --- Where operands lie -------------------------------------------------------------------------------------------
+
+  struct Staged {
+    const WgmmaOperand* operand;
+    BufferRef shared;    // [stage, own axis, k]
+    std::int64_t own;    // rows of the block's tile
+    std::int64_t share;  // of them that this block of the cluster loads for all
+  };
+
+  // Whether tensor maps can say where the operand lies, for every call that the facts let through.
+  bool is_copied_in_bulk(const WgmmaOperand& operand, const Expr& own) const {
+    const Buffer& buffer = as_buffer(*emitter_.param(*operand.source->tensor));
+    if (buffer.alignment % kCopyBytes != 0) return false;
+    const std::vector<Expr> strides = element_strides(buffer);
+    for (std::size_t d = 0; d < strides.size(); ++d) {
+      const bool is_last = d + 1 == strides.size();
+      if (is_last ? !is_integer(simplify(strides[d], known_), 1)
+                  : divisor(strides[d], known_) % (kCopyBytes / kBytes) != 0) {
+        return false;
+      }
+      if (prove(less(0, buffer.shape[d]), known_) != true) return false;
+    }
+    return prove(less(0, own), known_) == true;
+  }
+
+  void take_ordinary_loads() {
+    kernel_.comment = fmt::format(
+        "ordinary loads instead of bulk copies{}: rows of the operands may not begin at multiples of {} bytes",
+        schedule_.cluster() > 1 ? ", without a cluster" : "", kCopyBytes);
+    schedule_.cluster_m = schedule_.cluster_n = 1;
+  }
+
+  Staged stage(const WgmmaOperand& operand, const std::string& name, std::int64_t own, std::int64_t sharers) {
+    const std::int64_t share = own / sharers, row = wgmma_row(operand, share, schedule_.bk), bk = schedule_.bk;
+    Mode along_own, along_k;
+    if (operand.k_contiguous) {
+      along_own = {{own, Place::address, row}};
+      along_k = {{row, Place::address, 1}, {bk / row, Place::address, own * row}};
+    } else {
+      along_own = {{row, Place::address, 1}, {own / row, Place::address, bk * row}};
+      along_k = {{bk, Place::address, row}};
+    }
+    const Layout layout{{{{schedule_.stages, Place::address, own * bk}}, along_own, along_k}, swizzle_of(row)};
+    const BufferRef shared = make_buffer(name + "_s", operand.source->dtype, Space::shared, layout, kSwizzled);
+    kernel_.shared.push_back(shared);
+    return {&operand, shared, own, share};
+  }
+
+  BufferRef barrier(std::string name) {
+    const std::int64_t extents[] = {schedule_.stages};
+    const BufferRef buffer = make_buffer(std::move(name), DType::u64, Space::barrier, row_major(extents), 8);
+    kernel_.shared.push_back(buffer);
+    return buffer;
+  }
+
+  static Expr at(const BufferRef& buffer, const Expr& stage) { return read(buffer, {stage}); }
+
+  // --- The grid and its tiles ---------------------------------------------------------------------------------------
+
+  // One block for each processor walks the tiles; a cluster walks tiles of its own together.
+  void lay_out_grid() {
+    const auto ceiling = [&](const Expr& extent, std::int64_t of) { return simplify(ceil_div(extent, of), known_); };
+    tiles_m_ = ceiling(problem_.m, schedule_.bm * schedule_.cluster_m);
+    tiles_n_ = ceiling(problem_.n, schedule_.bn * schedule_.cluster_n);
+    const std::int64_t cluster = schedule_.cluster();
+    // A cluster takes processors of one part of the chip, whose parts are not all alike (hopper.md 0): those that find
+    // no place at once would wait for all the others' tiles.
+    workers_ = cluster > 1 ? processors_ / kCertain * kCertain / cluster : processors_;
+    tiles_ = simplify(problem_.batch * tiles_m_ * tiles_n_, known_);
+    const VarRef id = make_var("block");
+    kernel_.block = {id};
+    kernel_.grid = {simplify(min(tiles_, workers_) * cluster, known_)};
+    if (cluster > 1) kernel_.cluster = {cluster};
+    worker_ = cluster > 1 ? div(Expr(id), cluster) : Expr(id);
+    rank_ = cluster > 1 ? mod(Expr(id), cluster) : Expr(0);
+  }
+
+  // Where the tile at hand begins.
+  struct Tile {
+    VarRef number = make_var("t"), first = make_var("first"), batch = make_var("batch"), row = make_var("row"),
+           column = make_var("column");
+  };
+
+  // for each tile of this block: `body`, with the number of its first step.
+  Stmt for_each_tile(const Tile& tile, std::vector<Stmt> body) const {
+    std::vector<Stmt> all{let(tile.first, div(Expr(tile.number) - worker_, workers_) * Expr(steps_))};
+    Expr within = tile.number;
+    if (problem_.contraction.batch.empty()) {
+      all.push_back(let(tile.batch, Expr(0)));
+    } else {
+      const Expr matrix = simplify(tiles_m_ * tiles_n_, known_);
+      all.push_back(let(tile.batch, div(Expr(tile.number), matrix)));
+      within = mod(Expr(tile.number), matrix);
+    }
+    const TilePlace place = place_tile(within, tiles_m_, tiles_n_, {schedule_.raster, schedule_.hilbert}, all);
+    const auto begin = [&](const Expr& number, std::int64_t extent, std::int64_t cluster) {
+      return cluster > 1 ? (number * cluster + rank_) * extent : number * extent;
+    };
+    all.push_back(let(tile.row, begin(place.row, schedule_.bm, schedule_.cluster_m)));
+    all.push_back(let(tile.column, begin(place.column, schedule_.bn, schedule_.cluster_n)));
+    std::ranges::move(body, std::back_inserter(all));
+    return make_stmt(For{tile.number, worker_, tiles_, Expr(workers_), ForKind::rolled, block(std::move(all))});
+  }
+
+  Expr inner_steps() const { return simplify(ceil_div(problem_.inner_k.hi, schedule_.bk), known_); }
+  Expr steps() const { return simplify(max(extent_product(problem_.outer_k) * inner_steps(), 1), known_); }
+
+  Expr stage_of(const Expr& step) const { return mod(step, schedule_.stages); }
+  // The parity of the barrier's phase that the step's turn of the ring ends.
+  Expr parity_of(const Expr& step) const { return mod(div(step, schedule_.stages), 2); }
+
+  // --- Set-up -------------------------------------------------------------------------------------------------------
+
+  Stmt set_up() const {
+    const VarRef s = make_var("s");
+    const Expr loaders = bulk_ ? Expr(1) : Expr(kGroupThreads);
+    const Expr readers = schedule_.consumers * schedule_.cluster();
+    return make_stmt(
+        Role{.name = "setup",
+             .lo = 0,
+             .hi = 1,
+             .elected = true,
+             .body = block({make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll,
+                                          block({intrinsic(IntrinsicId::mbarrier_init, {at(full_, s), loaders}),
+                                                 intrinsic(IntrinsicId::mbarrier_init, {at(empty_, s), readers})})}),
+                            intrinsic(IntrinsicId::mbarrier_init_fence)})});
+  }
+
+  // All threads of the block, or of the cluster.
+  Stmt meet() const {
+    if (schedule_.cluster() == 1) return intrinsic(IntrinsicId::barrier);
+    return block({intrinsic(IntrinsicId::cluster_arrive), intrinsic(IntrinsicId::cluster_wait)});
+  }
+
+  // --- The producer -------------------------------------------------------------------------------------------------
+
+  static constexpr int registers_of_producer(std::int64_t consumers) {
+    return consumers == 1 ? 56 : consumers == 2 ? 40 : 32;
+  }
+  static constexpr int registers_of_consumer(std::int64_t consumers) {
+    return consumers == 1 ? 240 : consumers == 2 ? 232 : 160;
+  }
+
+  Stmt producer() const {
+    const Tile tile;
+    const VarRef q = make_var("q"), s = make_var("s"), step = make_var("step");
+    const Expr number = Expr(tile.first) + q;
+    std::vector<Stmt> body{let(step, number), let(s, stage_of(Expr(step))),
+                           intrinsic(IntrinsicId::mbarrier_wait, {at(empty_, s), mod(parity_of(Expr(step)) + 1, 2)})};
+    if (bulk_) {
+      const std::int64_t bytes = (schedule_.bm + schedule_.bn) * schedule_.bk * kBytes;
+      body.push_back(intrinsic(IntrinsicId::mbarrier_expect, {at(full_, s), Expr(bytes)}));
+    }
+    for (const Staged* staged : {&a_, &b_}) body.push_back(load(*staged, tile, q, s));
+    if (!bulk_) {
+      body.push_back(intrinsic(IntrinsicId::fence_proxy_async));
+      body.push_back(intrinsic(IntrinsicId::mbarrier_arrive, {at(full_, s)}));
+    }
+    const Stmt steps = make_stmt(For{q, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))});
+    return make_stmt(Role{.name = "producer",
+                          .lo = 0,
+                          .hi = kGroupWarps,
+                          .registers = bulk_ ? registers_of_producer(schedule_.consumers) : 0,
+                          .elected = bulk_,
+                          .body = block({for_each_tile(tile, {steps})})});
+  }
+
+  // [own, k] over the producer's threads, lanes along what memory walks.
+  Layout over_producer(std::int64_t own, bool k_contiguous) const {
+    const std::int64_t bk = schedule_.bk;
+    if (k_contiguous) {
+      return {{{{kGroupWarps, Place::warp, 1}, {own / kGroupWarps, Place::reg, bk / 32}},
+               {{32, Place::lane, 1}, {bk / 32, Place::reg, 1}}},
+              {}};
+    }
+    const std::int64_t lanes = own % 32 == 0 ? 32 : 16, across = 32 / lanes * kGroupWarps;
+    return {{{{lanes, Place::lane, 1}, {own / lanes, Place::reg, bk / across}},
+             {{32 / lanes, Place::lane, lanes}, {kGroupWarps, Place::warp, 1}, {bk / across, Place::reg, 1}}},
+            {}};
+  }
+
+  // The operand's tile of step `q`: of a cluster's, the share that this block loads for all.
+  Stmt load(const Staged& staged, const Tile& tile, const VarRef& q, const VarRef& s) const {
+    const bool is_a = &staged == &a_;
+    const WgmmaOperand& operand = *staged.operand;
+    const VarRef i = make_var(is_a ? "i" : "j"), p = make_var("p");
+    const bool shared = staged.share != staged.own;
+    const Expr within = shared ? rank_ * staged.share + i : Expr(i);
+    const Expr own = Expr(is_a ? tile.row : tile.column) + within;
+    // What a cluster shares begins where its first block's tile does.
+    Substitution axes = is_a ? place_axes(problem_.contraction, tile.batch, own, {}, {})
+                             : place_axes(problem_.contraction, tile.batch, {}, own, {});
+    const std::vector<Expr> outer = unravel(div(Expr(q), inner_steps()), problem_.outer_k);
+    for (std::size_t d = 0; d < outer.size(); ++d) axes[problem_.outer_k[d].var] = outer[d];
+    const Expr k = (problem_.outer_k.empty() ? Expr(q) : mod(Expr(q), inner_steps())) * schedule_.bk + p;
+    axes[problem_.inner_k.var] = k;
+    Map map{.axes = {{i, 0, staged.share}, {p, 0, schedule_.bk}}, .distribution = {}};
+    Emitter::Scope scope(emitter_, axes);
+    const Expr zero = constant(operand.source->dtype, 0.0);
+    if (bulk_) {
+      std::vector<Expr> index;
+      for (const Expr& e : operand.source->args) index.push_back(scope.lower(e));
+      scope.store(staged.shared, {Expr(s), within, Expr(p)},
+                  read(emitter_.param(*operand.source->tensor), index, zero));
+      map.via = operand.im2col ? Via::tma_im2col : Via::tma_load;
+      map.barrier = at(full_, s);
+      if (shared) map.multicast = static_cast<std::uint16_t>((1 << schedule_.cluster()) - 1);
+    } else {
+      const Expr extent = is_a ? problem_.m : problem_.n;
+      const Expr where = both(less(own, extent), less(k, problem_.inner_k.hi));
+      scope.store(staged.shared, {Expr(s), within, Expr(p)}, scope.lower_guarded(operand.source, where, zero));
+      map.distribution = over_producer(staged.own, operand.k_contiguous);
+    }
+    map.body = scope.finish();
+    return make_stmt(std::move(map));
+  }
+
+  // --- The consumers ------------------------------------------------------------------------------------------------
+
+  // Rows of the tile that a consumer holds.
+  std::int64_t own_rows() const { return schedule_.bm / schedule_.consumers; }
+
+  // [rows, columns] over a consumer's warps.
+  Layout held(std::int64_t columns) const {
+    const std::int64_t tiles = own_rows() / kWgmmaRows;
+    Mode rows{{8, Place::lane, 4}, {2, Place::reg, 2}, {4, Place::warp, 1}};
+    if (tiles > 1) rows.push_back({tiles, Place::reg, columns / 2});
+    return {{rows, {{2, Place::reg, 1}, {4, Place::lane, 1}, {columns / 8, Place::reg, 4}}}, {}};
+  }
+
+  // Of the block's tile.
+  Expr own_row(const VarRef& i) const { return schedule_.consumers == 1 ? Expr(i) : Expr(group_) * own_rows() + i; }
+
+  Stmt release(const Expr& step, const char* name) const {
+    const Expr barrier = at(empty_, stage_of(step));
+    Stmt arrive = intrinsic(IntrinsicId::mbarrier_arrive, {barrier});
+    if (schedule_.cluster() > 1) {
+      const VarRef r = make_var("r");
+      arrive = make_stmt(For{r, 0, schedule_.cluster(), 1, ForKind::unroll,
+                             intrinsic(IntrinsicId::mbarrier_release_cluster, {barrier, Expr(r)})});
+    }
+    return make_stmt(Role{.name = name, .lo = 0, .hi = kGroupWarps, .elected = true, .body = block({arrive})});
+  }
+
+  // One group of products stays in flight: a stage is released once the next one's are issued.
+  Stmt main_loop(const Tile& tile) const {
+    const VarRef q = make_var("q"), step = make_var("step"), s = make_var("s");
+    const Axis i{make_var("i"), 0, own_rows()}, j{make_var("j"), 0, schedule_.bn}, p{make_var("p"), 0, schedule_.bk};
+    const Stmt product = make_stmt(Mma{.kind = MmaKind::wgmma,
+                                       .i = i,
+                                       .j = j,
+                                       .k = p,
+                                       .acc = acc_,
+                                       .a = read(a_.shared, {Expr(s), own_row(i.var), Expr(p.var)}),
+                                       .b = read(b_.shared, {Expr(s), Expr(j.var), Expr(p.var)}),
+                                       .accumulate = negate(equals(q, 0))});
+    return make_stmt(For{q, 0, Expr(steps_), 1, ForKind::rolled,
+                         block({let(step, Expr(tile.first) + q), let(s, stage_of(Expr(step))),
+                                intrinsic(IntrinsicId::mbarrier_wait, {at(full_, s), parity_of(Expr(step))}),
+                                intrinsic(IntrinsicId::wgmma_fence), product, intrinsic(IntrinsicId::wgmma_commit),
+                                intrinsic(IntrinsicId::wgmma_wait, {Expr(1)}),
+                                make_stmt(If{less(0, Expr(q)), block({release(Expr(step) - 1, "release")})})})});
+  }
+
+  Stmt consumer() {
+    const Tile tile;
+    acc_ = make_buffer("acc", DType::f32, Space::fragment, held(schedule_.bn));
+    std::vector<Stmt> body{make_stmt(Alloc{acc_}), main_loop(tile), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
+                           release(Expr(tile.first) + Expr(steps_) - 1, "release_last")};
+    for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
+    std::vector<Stmt> all{for_each_tile(tile, std::move(body))};
+    if (!staged_.empty()) {
+      all.push_back(make_stmt(Role{.name = "flush",
+                                   .lo = 0,
+                                   .hi = 1,
+                                   .elected = true,
+                                   .body = block({intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})})}));
+    }
+    return make_stmt(Role{.name = "consumer",
+                          .lo = kGroupWarps,
+                          .hi = kernel_.warps,
+                          .registers = bulk_ ? registers_of_consumer(schedule_.consumers) : 0,
+                          .body = block(std::move(all)),
+                          .groups = static_cast<int>(schedule_.consumers),
+                          .group = group_});
+  }
+
+  // --- The epilogue -------------------------------------------------------------------------------------------------
+
+  // An output that leaves through shared memory.
+  struct Sent {
+    const Contraction::Member* member;
+    BufferRef staging;  // [2, BM, columns]
+    BufferRef rows;     // the output as a matrix
+    BufferRef values;   // a chunk in registers
+  };
+
+  void find_outputs() {
+    for (const Contraction::Member& member : problem_.contraction.epilogue) {
+      if (!is_output(program_, *member.definition->tensor)) continue;
+      const Tensor& tensor = *member.definition->tensor;
+      if (!is_row_major(problem_, *member.definition, member.to_space) || !is_sent_in_bulk(tensor)) continue;
+      const std::int64_t chunk = wgmma_chunk(schedule_.bn);
+      const Layout layout{{{{2, Place::address, schedule_.bm * chunk}},
+                           {{schedule_.bm, Place::address, chunk}},
+                           {{chunk, Place::address, 1}}},
+                          swizzle_of(chunk)};
+      Sent sent{&member, make_buffer(tensor.name + "_s", tensor.dtype, Space::shared, layout, kSwizzled),
+                as_rows(tensor), make_buffer(tensor.name + "_r", tensor.dtype, Space::fragment, held(chunk))};
+      kernel_.shared.push_back(sent.staging);
+      staged_.push_back(std::move(sent));
+    }
+  }
+
+  bool is_sent_in_bulk(const Tensor& tensor) const {
+    const Buffer& buffer = as_buffer(*emitter_.param(tensor));
+    if (buffer.alignment % kCopyBytes != 0) return false;
+    const std::vector<Expr> strides = element_strides(buffer);
+    for (std::size_t d = 0; d < strides.size(); ++d) {
+      if (d + 1 == strides.size() ? !is_integer(simplify(strides[d], known_), 1)
+                                  : divisor(strides[d], known_) % (kCopyBytes / kBytes) != 0) {
+        return false;
+      }
+      if (prove(less(0, buffer.shape[d]), known_) != true) return false;
+    }
+    return true;
+  }
+
+  // A parameter whose axes are all of m and then n, as the matrix that it is.
+  BufferRef as_rows(const Tensor& tensor) {
+    const TensorRef param = emitter_.param(tensor);
+    const auto at = std::ranges::find_if(kernel_.params, [&](const BufferRef& p) { return p == param; });
+    ensure(at != kernel_.params.end(), "an output is a parameter");
+    if (problem_.contraction.m.size() == 1) return *at;
+    auto matrix = std::make_shared<Buffer>(**at);
+    matrix->shape = {problem_.m, problem_.n};
+    for (Fact& fact : kernel_.facts) {
+      if (fact.tensor == param) fact.tensor = matrix;
+    }
+    *at = matrix;
+    return matrix;
+  }
+
+  std::vector<Expr> row_index(const Sent& sent, const Tile& tile, const Expr& row, const Expr& column) const {
+    if (problem_.contraction.m.size() > 1) return {row, column};
+    const Substitution axes = place_axes(problem_.contraction, tile.batch, row, column, {});
+    std::vector<Expr> index;
+    for (const Axis& axis : sent.member->definition->axes) {
+      index.push_back(substitute(substitute(Expr(axis.var), sent.member->to_space), axes));
+    }
+    return index;
+  }
+
+  // The axes of the product at an element of the tile, and of a member's definition there.
+  Substitution axes_at(const Tile& tile, const Expr& row, const Expr& column) const {
+    return place_axes(problem_.contraction, tile.batch, row, column, {});
+  }
+
+  std::vector<Stmt> epilogue(const Tile& tile) {
+    std::vector<Stmt> body = store_directly(tile);
+    if (staged_.empty()) return body;
+    const std::int64_t chunk = wgmma_chunk(schedule_.bn), chunks = schedule_.bn / chunk;
+    const VarRef c = make_var("c"), buffer = make_var("buffer");
+    std::vector<Stmt> send{let(buffer, mod(div(Expr(tile.number) - worker_, workers_) * chunks + c, 2)),
+                           make_stmt(Role{.name = "drain",
+                                          .lo = 0,
+                                          .hi = 1,
+                                          .elected = true,
+                                          .body = block({intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)})})}),
+                           intrinsic(IntrinsicId::barrier)};
+    for (const Sent& sent : staged_) send.push_back(make_stmt(Alloc{sent.values}));
+    send.push_back(compute(tile, Expr(c) * chunk, chunk));
+    for (const Sent& sent : staged_) send.push_back(to_staging(sent, buffer, chunk));
+    send.push_back(intrinsic(IntrinsicId::fence_proxy_async));
+    send.push_back(intrinsic(IntrinsicId::barrier));
+    std::vector<Stmt> copies;
+    for (const Sent& sent : staged_) copies.push_back(to_memory(sent, tile, buffer, Expr(c) * chunk, chunk));
+    copies.push_back(intrinsic(IntrinsicId::tma_store_commit));
+    send.push_back(
+        make_stmt(Role{.name = "send", .lo = 0, .hi = 1, .elected = true, .body = block(std::move(copies))}));
+    body.push_back(make_stmt(For{c, 0, chunks, 1, ForKind::unroll, block(std::move(send))}));
+    return body;
+  }
+
+  // The chunk's values of all outputs that are sent, in registers.
+  Stmt compute(const Tile& tile, const Expr& first, std::int64_t chunk) {
+    const VarRef i = make_var("i"), j = make_var("j");
+    const Expr row = Expr(tile.row) + own_row(i), column = Expr(tile.column) + first + j;
+    const Definition& product = *problem_.contraction.product;
+    emitter_.materialize(*product.tensor, acc_, {Expr(i), first + j});
+    const Expr where = both(less(row, problem_.m), less(column, problem_.n));
+    Emitter::Scope scope(emitter_, {});
+    for (const Sent& sent : staged_) {
+      Substitution own;
+      const Substitution axes = axes_at(tile, row, column);
+      for (const auto& [axis, place] : sent.member->to_space) own[axis] = substitute(place, axes);
+      scope.enter(std::move(own));
+      const Expr value = sent.member->definition->value;
+      const bool reads = !global_reads(program_, value, {}).empty();
+      const Expr zero = constant(sent.values->dtype, 0.0);
+      scope.store(sent.values, {Expr(i), Expr(j)},
+                  reads ? scope.lower_guarded(value, where, zero) : scope.lower(value));
+    }
+    return make_stmt(
+        Map{.axes = {{i, 0, own_rows()}, {j, 0, chunk}}, .distribution = held(chunk), .body = scope.finish()});
+  }
+
+  Stmt to_staging(const Sent& sent, const VarRef& buffer, std::int64_t chunk) const {
+    const VarRef i = make_var("i"), j = make_var("j");
+    const Stmt store = make_stmt(Store{.buffer = sent.staging,
+                                       .index = {Expr(buffer), own_row(i), Expr(j)},
+                                       .value = read(sent.values, {Expr(i), Expr(j)})});
+    return make_stmt(Map{
+        .axes = {{i, 0, own_rows()}, {j, 0, chunk}}, .distribution = held(chunk), .body = store, .via = Via::stmatrix});
+  }
+
+  Stmt to_memory(const Sent& sent, const Tile& tile, const VarRef& buffer, const Expr& first,
+                 std::int64_t chunk) const {
+    const VarRef i = make_var("i"), j = make_var("j");
+    const Stmt store =
+        make_stmt(Store{.buffer = sent.rows,
+                        .index = row_index(sent, tile, Expr(tile.row) + own_row(i), Expr(tile.column) + first + j),
+                        .value = read(sent.staging, {Expr(buffer), own_row(i), Expr(j)})});
+    return make_stmt(
+        Map{.axes = {{i, 0, own_rows()}, {j, 0, chunk}}, .distribution = {}, .body = store, .via = Via::tma_store});
+  }
+
+  // What does not leave through shared memory, straight from registers.
+  std::vector<Stmt> store_directly(const Tile& tile) {
+    const VarRef i = make_var("i"), j = make_var("j");
+    const Expr row = Expr(tile.row) + own_row(i), column = Expr(tile.column) + j;
+    const Definition& product = *problem_.contraction.product;
+    emitter_.materialize(*product.tensor, acc_, {Expr(i), Expr(j)});
+    Emitter::Scope scope(emitter_, {});
+    if (!store_results(program_, problem_.contraction, scope, axes_at(tile, row, column), [&](const Definition& d) {
+          return std::ranges::none_of(staged_, [&](const Sent& sent) { return sent.member->definition == &d; });
+        })) {
+      return {};
+    }
+    return {make_stmt(Map{.axes = {{i, 0, own_rows()}, {j, 0, schedule_.bn}},
+                          .distribution = held(schedule_.bn),
+                          .where = both(less(row, problem_.m), less(column, problem_.n)),
+                          .body = scope.finish()})};
+  }
+
+  const Program& program_;
+  WgmmaProblem problem_;
+  WgmmaSchedule schedule_;
+  Kernel kernel_;
+  Assumptions known_;
+  Emitter emitter_;
+  std::int64_t processors_;
+  bool bulk_ = true;
+  std::int64_t workers_ = 1;
+  Expr tiles_m_, tiles_n_, tiles_, worker_, rank_;
+  VarRef steps_ = make_var("steps");
+  Staged a_{}, b_{};
+  BufferRef full_, empty_, acc_;
+  VarRef group_ = make_var("g");
+  std::vector<Sent> staged_;
+  std::vector<Stmt> body_;
+};
+
+}  // namespace
+
+Kernel emit_wgmma(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts) {
+  return Writer(program, schedule, target, facts).run();
+}
+
+}  // namespace quern::compiler
