@@ -90,7 +90,8 @@ struct RunOptions {
 };
 
 // Runs a compiled program on inputs, one array per input in order. A check of a large program compiles and runs another
-// schedule of it too. Throws Error as infer_sizes and launch do.
+// schedule of it too. Throws Error as infer_sizes and launch do; when checking, before the program runs, where a read
+// without a fill leaves its tensor; when checking and on the simulator, where an input breaks a fact of the program.
 QUERN_API RunReport run_host(const Executable& executable, std::span<const HostArray> inputs, const Sizes& sizes = {},
                              const RunOptions& options = {});
 

@@ -261,6 +261,47 @@ TEST_F(Executables, ChecksFindWhatIsWrong) {
   EXPECT_TRUE(contains(checks[0].text(), "y: 2 of all 198 elements wrong"));
 }
 
+// What a kernel would crash of is told before it runs.
+TEST_F(Executables, ChecksTellOfReadsOutside) {
+  const Program gather = Program::parse("kernel g(x: f32[n], i: i64[m]) -> (y: f32[m]) { y[j] = x[i[j]] }");
+  std::vector<HostArray> inputs = {HostArray(DType::f32, {0}), HostArray(DType::i64, {4})};
+  inputs[1].set_value(2, std::int64_t{1} << 50);
+  EXPECT_TRUE(contains(error_of([&] { run_host(compile(gather, kOnCpu), inputs, {}, {.check = true}); }), "outside"));
+}
+
+// The message of a run with these integers, of which the program states facts; empty: there is none.
+std::string complaint(const char* facts, DType dtype, const std::vector<double>& values, const char* device = "cpu",
+                      bool check = true) {
+  const Program program =
+      Program::parse("kernel groups(g: " + std::string(name(dtype)) + "[t], x: f32[e]) -> (y: f32[e]) with " + facts +
+                     " { y[i] = x[i] + sum[r where g[r] == 1](x[i]) }");
+  std::vector<HostArray> inputs = {HostArray(dtype, {std::ssize(values)}), HostArray(DType::f32, {4})};
+  for (std::size_t i = 0; i < values.size(); ++i) inputs[0].set_value(static_cast<std::int64_t>(i), values[i]);
+  const Executable executable = compile(program, {.device = device, .use_store = false});
+  try {
+    run_host(executable, inputs, {}, {.check = check});
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST_F(Executables, ChecksTellOfFactsThatElementsBreak) {
+  const char* range = "g in 0..e";
+  EXPECT_EQ(complaint(range, DType::i32, {3, 0, 4}),
+            "element [2] of input g of groups is 4, but the program states g in 0..4; mend the input or the fact");
+  EXPECT_EQ(complaint("nondecreasing(g)", DType::i8, {-3, 0, 4, 3}),
+            "element [3] of input g of groups is 3, behind 4, but the program states nondecreasing(g); mend the input "
+            "or the fact");
+  const double large = 0x1p63;
+  EXPECT_TRUE(contains(complaint("g in -1..9", DType::u64, {0x1p64 - 2048}), "is 18446744073709549568, but"));
+  EXPECT_NE(complaint("nondecreasing(g)", DType::u64, {large, 1}), "");
+  EXPECT_NE(complaint(range, DType::i32, {7}, "sim", false), "");
+  EXPECT_EQ(complaint(range, DType::i32, {7}, "cpu", false), "") << "nobody asked";
+  EXPECT_EQ(complaint("nondecreasing(g), g in 0..e", DType::i32, {0, 0, 3}), "");
+  EXPECT_EQ(complaint("nondecreasing(g)", DType::u64, {1, large}), "");
+}
+
 // Above 10^8 operations.
 TEST_F(Executables, LargeProgramsAreCheckedAtChosenPlaces) {
   const Program program = Program::parse("matmul(m=8192, n=256, k=32)");
