@@ -70,6 +70,7 @@ Chosen choose(const Program& program, const Target& target, const Options& optio
     }
     return with_origin(schedule_program(program, target, pipeline::choose_fallback(target)), "default");
   }
+  if (options.policy == Policy::tune) require_timing(*device);
   const std::vector<autotune::Choice> choices = autotune::choose_schedules(
       sized.ir(), *device, store_of(options), policy_of(options.policy), tune_settings(options));
   if (!program.symbols().empty()) return for_all_sizes(program, target, choices);

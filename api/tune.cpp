@@ -37,6 +37,12 @@ void require_addressable(const Program& program) {
   }
 }
 
+void require_timing(const runtime::Device& device) {
+  if (device.info().target.kind != TargetKind::sim) return;
+  fail("{} has no timing: it tells what a kernel does, not how long it takes; tune on a GPU (cuda) or on the CPU (cpu)",
+       device.info().id);
+}
+
 }  // namespace api
 
 TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback) {
@@ -47,6 +53,7 @@ TuneReport tune(const Program& program, const Options& options, const TuneCallba
          program.name(), sized.symbols().front(), sized.symbols().front());
   }
   runtime::Device& device = api::open_device(options.device);
+  api::require_timing(device);
   const auto observe = [&](const autotune::TuneStep& step) {
     return !callback || callback({.kernel = step.title,
                                   .kernel_index = step.kernel,

@@ -176,7 +176,8 @@ struct TuneReport {
 };
 
 // Finds a schedule for every kernel of the program on options.device at options.sizes, and remembers it in the store.
-// Kernels that have a winner are not measured again. Throws Error for a symbol without a size.
+// Kernels that have a winner are not measured again. Throws Error for a symbol without a size, and for a device that
+// measures no times.
 QUERN_API TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback = {});
 
 }  // namespace quern
