@@ -11,9 +11,6 @@ autotune::Store& store_of(const Options& options);
 
 autotune::TuneSettings tune_settings(const Options& options);
 
-// Those of the sizes that are symbols of the program.
-Sizes known_sizes(const Program& program, const Sizes& sizes);
-
 // Error where the device has no timing: the simulator.
 void require_timing(const runtime::Device& device);
 

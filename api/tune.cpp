@@ -19,14 +19,6 @@ autotune::TuneSettings tune_settings(const Options& options) {
   return {options.budget_seconds, options.compile_threads, options.seed, options.nvrtc};
 }
 
-Sizes known_sizes(const Program& program, const Sizes& sizes) {
-  Sizes known;
-  for (const std::string& symbol : program.symbols()) {
-    if (const auto it = sizes.find(symbol); it != sizes.end()) known.insert(*it);
-  }
-  return known;
-}
-
 void require_addressable(const Program& program) {
   for (const Argument& argument : program.arguments()) {
     const auto& extents = argument.extents;
@@ -46,7 +38,7 @@ void require_timing(const runtime::Device& device) {
 }  // namespace api
 
 TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback) {
-  const Program sized = program.bind(api::known_sizes(program, options.sizes));
+  const Program sized = program.bind(options.sizes);
   api::require_addressable(sized);
   if (!sized.symbols().empty()) {
     fail("tuning {} takes a size for its symbol '{}': give it in Options::sizes (on the command line -D {}=1024)",

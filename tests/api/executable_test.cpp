@@ -75,6 +75,8 @@ TEST_F(Executables, RefuseWrongArguments) {
   EXPECT_FALSE(launch({x.data()}, {3, 5}).empty());
   EXPECT_FALSE(launch({x.data(), y.data()}, {3}).empty());
   EXPECT_FALSE(launch({x.data(), y.data()}, {-3, 5}).empty());
+  EXPECT_TRUE(contains(launch({x.data(), y.data()}, {std::numeric_limits<std::int64_t>::max(), 64}),
+                       "argument 'x' of 'rows' is f32[9223372036854775807, 64], 2^63 bytes or more"));
   EXPECT_EQ(error_of([&] { rows.size_values({{"m", 3}}); }),
             "symbol n of rows has no size; give it one, as in -D n=1024 or Sizes{{\"n\", 1024}}");
 }
@@ -101,6 +103,10 @@ TEST_F(Executables, OptionsThatDoNotFit) {
             "both device 'cpu' and target 'cpu:x86-64-v3' are given; a device has its own target");
   EXPECT_TRUE(contains(error_of([&] { compile(program, {.target = "cuda:sm_12"}); }), "sm_12"));
   EXPECT_TRUE(contains(error_of([&] { compile(program, {.device = "tpu"}); }), "unknown device 'tpu'"));
+  for (const char* schedule : {"", "pointwise threads=16"}) {
+    EXPECT_EQ(error_of([&] { compile(program, {.device = "cpu", .schedule = schedule, .sizes = {{"q", 3}}}); }),
+              "kernel add has no symbol q; its symbols: none");
+  }
 }
 
 TEST_F(Executables, CompileForATargetWithoutADevice) {
