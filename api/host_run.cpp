@@ -124,11 +124,21 @@ class HostRun {
     return outputs;
   }
 
-  std::vector<double> measure(runtime::LoadedProgram& program, int warmup, int samples) {
+  std::vector<double> measure(runtime::LoadedProgram& program, const RunOptions& options) {
     const DeviceBuffer workspace(device_, program.workspace_bytes(symbols_.values()));
     program.prepare(pointers_, symbols_.values(), nullptr);
-    const auto launch = [&](void* stream) { program.launch(pointers_, symbols_.values(), stream, workspace.data()); };
-    return device_.measure(launch, warmup, samples);
+    int launched = 0;
+    bool interrupted = false;
+    std::vector<double> seconds = device_.measure(
+        [&](void* stream) {
+          interrupted = interrupted || (options.interrupted && options.interrupted());
+          if (interrupted) return;
+          program.launch(pointers_, symbols_.values(), stream, workspace.data());
+          ++launched;
+        },
+        options.warmup, options.samples);
+    seconds.resize(static_cast<std::size_t>(std::max(launched - options.warmup, 0)));
+    return seconds;
   }
 
  private:
@@ -185,7 +195,7 @@ RunReport run_host(const Executable& executable, std::span<const HostArray> inpu
     report.checks = api::compare_outputs(program, run.symbols(), inputs, report.outputs, expected,
                                          by_another_schedule(executable, run));
   }
-  if (options.samples > 0) report.samples = run.measure(*loaded, options.warmup, options.samples);
+  if (options.samples > 0) report.samples = run.measure(*loaded, options);
   report.seconds = median(report.samples);
   report.report = executable.report(all);
   return report;

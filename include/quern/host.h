@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -85,8 +86,9 @@ struct RunReport {
 struct RunOptions {
   bool check = false;
   int warmup = 0;
-  int samples = 0;         // timed launches after the first one, whose outputs are returned
-  std::uint64_t seed = 1;  // of the elements checked
+  int samples = 0;                         // timed launches after the first one, whose outputs are returned
+  std::uint64_t seed = 1;                  // of the elements checked
+  std::function<bool()> interrupted = {};  // asked before each timed launch; true: the samples until then are all
 };
 
 // Runs a compiled program on inputs, one array per input in order. A check of a large program compiles and runs another
