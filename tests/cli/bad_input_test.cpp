@@ -48,7 +48,9 @@ INSTANTIATE_TEST_SUITE_P(
     Usage, BadInput,
     ::testing::Values(
         Case{"NoCommand", {}, {"A subcommand is required", "--help"}},
-        Case{"UnknownCommand", {"mill"}, {"A subcommand is required", "--help"}},
+        Case{
+            "UnknownCommand", {"mill"}, {"unknown command 'mill'; there are: devices, compile, run, tune, ", "--help"}},
+        Case{"UnknownCommandOfTheCache", {"cache", "rm", "-x"}, {"unknown command 'rm'; there are: ls, show, clear"}},
         Case{"UnknownOption", {"run", "add(n=8)", "--sed", "1"}, {"--sed", "--help"}},
         Case{"NoNumber",
              {"run", "add(n=8)", "--seed", "x"},
