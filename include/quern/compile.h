@@ -31,7 +31,7 @@ struct Options {
   double budget_seconds = 30;    // of tuning, for the whole program
   std::string schedule = {};     // of all kernels, separated by ';'; overrides the policy
   Sizes sizes = {};              // of symbols: where they are tuned, and nearest is measured from
-  std::string store = {};        // path of the tuning store; empty: QUERN_STORE, else in the user's data folder
+  std::string store = {};        // path of the tuning store; empty: QUERN_STORE, else in the user's cache folder
   bool use_store = true;         // false: neither read nor written
   int compile_threads = 0;       // kernels compiled at once while tuning; 0: as many as there are cores
   std::uint64_t seed = 1;        // of the data that tuning measures with
