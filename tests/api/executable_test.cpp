@@ -166,6 +166,8 @@ TEST_F(Executables, FilesThatCannotBeReachedAreNamed) {
             "cannot write " + path("no/such/folder") + ": No such file or directory");
   EXPECT_EQ(error_of([&] { Executable::load(path("nothing")); }),
             "cannot read " + path("nothing") + ": No such file or directory");
+  EXPECT_EQ(error_of([&] { Executable::load(folder_.string()); }),
+            "cannot read " + folder_.string() + ": Is a directory");
 }
 
 TEST_F(Executables, ThreadsShareOne) {
