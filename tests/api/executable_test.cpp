@@ -217,7 +217,10 @@ TEST_F(Executables, ReportsCountBytesAndOperations) {
   EXPECT_EQ(report.kernels[1].axes, (std::vector<std::string>{"m: i (m)", "n: j (20)", "k: p (30)"}));
   EXPECT_EQ(report.kernels[1].strategy, "contraction");
   EXPECT_GT(report.roofline_seconds, 0);
-  EXPECT_GE(report.workspace_bytes, 0);
+  const Executable split = compile(Program::parse("row_sum(m=m, n=3000)"),
+                                   {.target = "sim:sm_90a", .schedule = "reduction split=3", .use_store = false});
+  EXPECT_EQ(split.report({{"m", 64}}).workspace_bytes, 64 * 3 * 4) << "without a device too";
+  EXPECT_EQ(split.report().workspace_bytes, -1);
   const Report open = compile(Program::parse("linear(m=m, n=20, k=30)"), kOnCpu).report();
   EXPECT_EQ(open.operations, -1);
   EXPECT_EQ(open.kernels.at(0).bytes_read, -1);
