@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <ios>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -109,9 +110,11 @@ void write_whole(const std::string& path, std::string_view text) {
 std::string read_whole(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail("cannot read {}: {}", path, std::strerror(errno));
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) fail("cannot read {}: {}", path, std::strerror(errno));
-  return text;
+  try {
+    return {std::istreambuf_iterator<char>(file), {}};
+  } catch (const std::ios_base::failure& e) {  // a folder opens, but does not read
+    fail("cannot read {}: {}", path, e.code().message());
+  }
 }
 
 Compiled decode(std::string_view head, std::string_view binary) {

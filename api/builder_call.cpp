@@ -22,6 +22,13 @@ std::optional<T> parse_number(std::string_view text) {
   return value;
 }
 
+// Whether `text` is a number of more than 64 bits.
+bool is_too_large(std::string_view text) {
+  std::int64_t value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc::result_out_of_range && end == text.data() + text.size();
+}
+
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   while (true) {
@@ -148,7 +155,9 @@ Dim BuilderCall::size_of(std::string_view name, std::string_view part) {
   } else if (ir::is_valid_name(part)) {
     return builder_.symbol(std::string(part));
   }
-  fail_value(name, "a size from 0 on, or the name of a symbol");
+  if (is_too_large(part)) fail_value(name, "sizes that fit 64 bits, up to 9223372036854775807");
+  fail_value(name, parameter(name).values == "shapes" ? "shapes separated by ';', as in '3x4; m, 4'"
+                                                      : "a size from 0 on, or the name of a symbol");
 }
 
 std::vector<Dim> BuilderCall::shape_of(std::string_view name, std::string_view part) {

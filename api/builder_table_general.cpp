@@ -10,7 +10,7 @@ namespace quern::api {
 namespace {
 
 constexpr BuilderParameter kShape = {"shape", "", "shape", "of x"};
-constexpr BuilderParameter kShapes = {"shapes", "", "shapes", "of the operands"};
+constexpr BuilderParameter kShapes = {"shapes", "", "shapes", "of the operands, separated by ';': '3x4; 2x4'"};
 constexpr BuilderParameter kDtype = {"dtype", "f32", "dtype",
                                      "of the operands, and of the result unless out says otherwise"};
 
@@ -89,7 +89,10 @@ void build_reshape(BuilderCall& call) { call.builder().output(reshape(input_x(ca
 
 constexpr std::array kSlice = {
     kShape,
-    BuilderParameter{"ranges", "", "ranges", "begin:end:step of each dimension, as NumPy writes them: '1:9, ::2'"},
+    BuilderParameter{
+        "ranges", "", "ranges",
+        "begin:end:step of each dimension, any left out: '1:9, ::-2'. Places count from 0 on, none from the "
+        "end; they lie inside, the end not before the begin in the step's direction"},
     kDtype,
 };
 

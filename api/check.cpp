@@ -1,4 +1,5 @@
-// Comparing outputs with the reference evaluator.
+// What a check of a run looks at: the inputs against the facts that the program states of them, and the outputs against
+// the reference evaluator.
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +15,7 @@
 #include "api/host.h"
 #include "base/error.h"
 #include "ir/bounds.h"
+#include "ir/scalar.h"
 #include "quern/host.h"
 
 namespace quern {
@@ -104,21 +106,26 @@ std::set<std::int64_t> choose(const std::vector<std::int64_t>& shape, std::int64
 }
 
 // The places of an output that are compared, in order.
-std::vector<std::int64_t> places_of(const HostArray& computed, const HostArray* other, bool all, std::uint64_t seed) {
-  std::vector<std::int64_t> places(static_cast<std::size_t>(all ? computed.size() : 0));
+std::vector<std::int64_t> places_of(const std::vector<std::int64_t>& shape, bool all, std::uint64_t seed) {
+  const std::int64_t elements = std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  std::vector<std::int64_t> places(static_cast<std::size_t>(all ? elements : 0));
   std::iota(places.begin(), places.end(), 0);
-  if (all || computed.size() == 0) return places;
-  std::set<std::int64_t> chosen = choose(computed.shape, computed.size(), seed);
-  if (other != nullptr) {
-    for (const std::int64_t place : most_different(computed, *other)) chosen.insert(place);
-  }
+  if (all || elements == 0) return places;
+  const std::set<std::int64_t> chosen = choose(shape, elements, seed);
   return {chosen.begin(), chosen.end()};
 }
 
-// The reference at these places, on all cores; neighbours share what one thread keeps.
+ir::HostTensor view(const HostArray& array) {
+  return {array.dtype, array.shape, {}, const_cast<std::byte*>(array.data.data())};
+}
+
+// The reference of one output at these places, on all cores; neighbours share what one thread keeps.
 std::vector<ir::Checked> reference(const ir::Program& program, const api::SymbolValues& symbols,
-                                   std::span<const ir::HostTensor> inputs, std::size_t output,
-                                   const std::vector<Coordinate>& places) {
+                                   std::span<const HostArray> arrays, std::size_t output,
+                                   const std::vector<std::int64_t>& places) {
+  std::vector<ir::HostTensor> inputs(arrays.size());
+  std::ranges::transform(arrays, inputs.begin(), view);
+  const std::vector<std::int64_t> shape = symbols.shape(*program.outputs[output].tensor);
   std::vector<ir::Checked> values(places.size());
   const std::size_t parts = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, places.size() / 64 + 1);
   std::vector<std::future<void>> tasks;
@@ -126,7 +133,8 @@ std::vector<ir::Checked> reference(const ir::Program& program, const api::Symbol
     const std::size_t begin = places.size() * part / parts;
     const std::size_t end = places.size() * (part + 1) / parts;
     tasks.push_back(std::async(std::launch::async, [&, begin, end] {
-      const std::span<const Coordinate> own = std::span(places).subspan(begin, end - begin);
+      std::vector<Coordinate> own;
+      for (std::size_t e = begin; e < end; ++e) own.push_back(unflatten(places[e], shape));
       std::ranges::copy(ir::evaluate_with_bounds(program, symbols.values(), inputs, output, own),
                         values.begin() + static_cast<std::ptrdiff_t>(begin));
     }));
@@ -149,8 +157,45 @@ void note(OutputCheck& check, const Coordinate& at, double computed, const ir::C
   check.worst_bound = expected.bound;
 }
 
-ir::HostTensor view(const HostArray& array) {
-  return {array.dtype, array.shape, {}, const_cast<std::byte*>(array.data.data())};
+void note(OutputCheck& check, const HostArray& computed, const api::Expected& expected) {
+  check.checked += static_cast<std::int64_t>(expected.places.size());
+  for (std::size_t e = 0; e < expected.places.size(); ++e) {
+    const std::int64_t place = expected.places[e];
+    note(check, unflatten(place, computed.shape), computed.value(place), expected.values[e]);
+  }
+}
+
+std::string text_of(DType dtype, std::int64_t value) {
+  return dtype == DType::u64 ? fmt::to_string(static_cast<std::uint64_t>(value)) : fmt::to_string(value);
+}
+
+// Error where an element of `array` breaks the fact. Elements of u64 beyond 2^63 come as negative numbers.
+void check_fact(const ir::Program& program, const ir::Fact& fact, const HostArray& array,
+                const api::SymbolValues& symbols) {
+  const DType dtype = array.dtype;
+  const std::string& name = fact.tensor->name;
+  const auto element = [&](std::int64_t i) {
+    return ir::load(dtype, &array.data[static_cast<std::size_t>(i * byte_size(dtype))]).integer;
+  };
+  const auto refuse = [&](std::int64_t i, const std::string& behind, const std::string& text) {
+    fail("element [{}] of input {} of {} is {}{}, but the program states {}; mend the input or the fact",
+         fmt::join(unflatten(i, array.shape), ", "), name, program.name, text_of(dtype, element(i)), behind, text);
+  };
+  if (fact.kind == ir::Fact::Kind::range) {
+    const std::int64_t lo = symbols.value(fact.lo), hi = symbols.value(fact.hi);
+    for (std::int64_t i = 0; i < array.size(); ++i) {
+      const std::int64_t value = element(i);
+      const bool holds = value >= lo && value < hi && (value >= 0 || dtype != DType::u64);
+      if (!holds) refuse(i, "", fmt::format("{} in {}..{}", name, lo, hi));
+    }
+    return;
+  }
+  for (std::int64_t i = 1; i < array.size(); ++i) {
+    const std::int64_t before = element(i - 1), value = element(i);
+    const bool sinks =
+        dtype == DType::u64 ? static_cast<std::uint64_t>(value) < static_cast<std::uint64_t>(before) : value < before;
+    if (sinks) refuse(i, ", behind " + text_of(dtype, before), fmt::format("nondecreasing({})", name));
+  }
 }
 
 }  // namespace
@@ -175,38 +220,58 @@ std::vector<OutputCheck> check_outputs(const Program& program, const Sizes& size
   if (outputs.size() != p.outputs.size() || (!others.empty() && others.size() != outputs.size())) {
     fail("{} has {} outputs, here are {} and {}", p.name, p.outputs.size(), outputs.size(), others.size());
   }
-  std::vector<ir::HostTensor> views;
-  for (const HostArray& input : inputs) views.push_back(view(input));
-  const bool all = api::checks_everything(p, symbols);
-
-  std::vector<OutputCheck> checks;
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const ir::Tensor& tensor = *p.outputs[i].tensor;
-    const HostArray& computed = outputs[i];
-    if (computed.dtype != tensor.dtype || computed.shape != symbols.shape(tensor)) {
-      fail("output {} of {} does not have the type {}", tensor.name, p.name, computed.type());
-    }
-    const std::vector<std::int64_t> places = places_of(computed, others.empty() ? nullptr : &others[i], all, seed);
-    std::vector<Coordinate> coordinates;
-    coordinates.reserve(places.size());
-    for (const std::int64_t place : places) coordinates.push_back(unflatten(place, computed.shape));
-    const std::vector<ir::Checked> expected = reference(p, symbols, views, i, coordinates);
-    OutputCheck check{.output = tensor.name,
-                      .checked = static_cast<std::int64_t>(places.size()),
-                      .elements = computed.size(),
-                      .worst_index = {}};
-    for (std::size_t e = 0; e < places.size(); ++e) {
-      note(check, coordinates[e], computed.value(places[e]), expected[e]);
-    }
-    checks.push_back(std::move(check));
-  }
-  return checks;
+  return api::compare_outputs(p, symbols, inputs, outputs, api::expect_outputs(p, symbols, inputs, seed), others);
 }
 
 namespace api {
 
 bool checks_everything(const ir::Program& program, const SymbolValues& symbols) {
   return operation_count(program, symbols) <= kAllOperations;
+}
+
+void check_facts(const ir::Program& program, const SymbolValues& symbols, std::span<const HostArray> inputs) {
+  for (const ir::Fact& fact : program.facts) {
+    if (!fact.tensor || fact.kind == ir::Fact::Kind::aligned) continue;
+    const auto input = std::ranges::find(program.inputs, fact.tensor);
+    ensure(input != program.inputs.end(), "facts about elements are of inputs");
+    check_fact(program, fact, inputs[static_cast<std::size_t>(input - program.inputs.begin())], symbols);
+  }
+}
+
+std::vector<Expected> expect_outputs(const ir::Program& program, const SymbolValues& symbols,
+                                     std::span<const HostArray> inputs, std::uint64_t seed) {
+  const bool all = checks_everything(program, symbols);
+  std::vector<Expected> expected;
+  for (std::size_t i = 0; i < program.outputs.size(); ++i) {
+    std::vector<std::int64_t> places = places_of(symbols.shape(*program.outputs[i].tensor), all, seed);
+    std::vector<ir::Checked> values = reference(program, symbols, inputs, i, places);
+    expected.push_back({std::move(places), std::move(values)});
+  }
+  return expected;
+}
+
+std::vector<OutputCheck> compare_outputs(const ir::Program& program, const SymbolValues& symbols,
+                                         std::span<const HostArray> inputs, std::span<const HostArray> outputs,
+                                         std::span<const Expected> expected, std::span<const HostArray> others) {
+  std::vector<OutputCheck> checks;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const ir::Tensor& tensor = *program.outputs[i].tensor;
+    const HostArray& computed = outputs[i];
+    if (computed.dtype != tensor.dtype || computed.shape != symbols.shape(tensor)) {
+      fail("output {} of {} does not have the type {}", tensor.name, program.name, computed.type());
+    }
+    OutputCheck check{.output = tensor.name, .elements = computed.size(), .worst_index = {}};
+    note(check, computed, expected[i]);
+    if (!others.empty()) {
+      Expected more{.places = most_different(computed, others[i]), .values = {}};
+      std::erase_if(more.places,
+                    [&](std::int64_t place) { return std::ranges::binary_search(expected[i].places, place); });
+      more.values = reference(program, symbols, inputs, i, more.places);
+      note(check, computed, more);
+    }
+    checks.push_back(std::move(check));
+  }
+  return checks;
 }
 
 }  // namespace api

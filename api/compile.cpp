@@ -61,8 +61,8 @@ Chosen for_all_sizes(const Program& program, const Target& target, const std::ve
 
 // Only a device has winners, and only for sizes that are known.
 Chosen choose(const Program& program, const Target& target, const Options& options, runtime::Device* device) {
+  const Program sized = program.bind(options.sizes);
   if (!options.schedule.empty()) return with_origin(schedule_program(program, target, options.schedule), "given");
-  const Program sized = program.bind(known_sizes(program, options.sizes));
   if (device == nullptr || !sized.symbols().empty()) {
     if (options.policy == Policy::frozen) {
       fail("the policy is frozen, which takes a device and sizes for all symbols of {}; give them, or another policy",
@@ -70,6 +70,7 @@ Chosen choose(const Program& program, const Target& target, const Options& optio
     }
     return with_origin(schedule_program(program, target, pipeline::choose_fallback(target)), "default");
   }
+  if (options.policy == Policy::tune) require_timing(*device);
   const std::vector<autotune::Choice> choices = autotune::choose_schedules(
       sized.ir(), *device, store_of(options), policy_of(options.policy), tune_settings(options));
   if (!program.symbols().empty()) return for_all_sizes(program, target, choices);

@@ -1,13 +1,15 @@
 #pragma once
-// Sizes of a program's tensors as numbers.
+// Sizes of a program's tensors as numbers, and what a check of a run consists of.
 
 #include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "ir/bounds.h"
 #include "ir/scalar_functions.h"
 #include "ir/tensor.h"
+#include "quern/host.h"
 #include "quern/program.h"
 
 namespace quern::api {
@@ -30,5 +32,23 @@ class SymbolValues {
 
 // Whether a check of the program at these sizes compares every element with the reference.
 bool checks_everything(const ir::Program& program, const SymbolValues& symbols);
+
+// Error naming the element of an input, its value and the fact of the program that it breaks, a range or an order.
+void check_facts(const ir::Program& program, const SymbolValues& symbols, std::span<const HostArray> inputs);
+
+// What one output is where it is checked.
+struct Expected {
+  std::vector<std::int64_t> places;  // of elements in row-major order, ascending
+  std::vector<ir::Checked> values;
+};
+
+// Of each output. Error where a read without a fill leaves its tensor: a kernel might crash there, so this comes first.
+std::vector<Expected> expect_outputs(const ir::Program& program, const SymbolValues& symbols,
+                                     std::span<const HostArray> inputs, std::uint64_t seed);
+
+// As quern::check_outputs, against these.
+std::vector<OutputCheck> compare_outputs(const ir::Program& program, const SymbolValues& symbols,
+                                         std::span<const HostArray> inputs, std::span<const HostArray> outputs,
+                                         std::span<const Expected> expected, std::span<const HostArray> others);
 
 }  // namespace quern::api

@@ -63,6 +63,9 @@ std::vector<std::int64_t> SymbolValues::shape(const ir::Tensor& tensor) const {
 
 HostArray::HostArray(DType of, std::vector<std::int64_t> dims) : dtype(of), shape(std::move(dims)) {
   const std::size_t bytes = runtime::array_bytes(dtype, shape);
+  if (bytes == std::numeric_limits<std::int64_t>::max()) {
+    fail("{} has 2^63 bytes or more, which no memory has; use smaller sizes", type());
+  }
   runtime::require_host_memory(bytes, type());
   data.resize(bytes);
 }
@@ -121,7 +124,8 @@ Sizes infer_sizes(const Program& program, std::span<const HostArray> inputs, con
 std::vector<HostArray> random_inputs(const Program& program, const Sizes& sizes, std::uint64_t seed) {
   const ir::Program& p = program.ir();
   const api::SymbolValues symbols(p, sizes);
-  const Program sized = program.bind(api::known_sizes(program, sizes));
+  const Program sized = program.bind(sizes);
+  api::require_addressable(sized);
   std::vector<std::vector<std::byte>> data = autotune::random_inputs(sized.ir(), seed);
   std::vector<HostArray> arrays(data.size());
   for (std::size_t i = 0; i < arrays.size(); ++i) {

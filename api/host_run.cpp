@@ -124,11 +124,21 @@ class HostRun {
     return outputs;
   }
 
-  std::vector<double> measure(runtime::LoadedProgram& program, int warmup, int samples) {
+  std::vector<double> measure(runtime::LoadedProgram& program, const RunOptions& options) {
     const DeviceBuffer workspace(device_, program.workspace_bytes(symbols_.values()));
     program.prepare(pointers_, symbols_.values(), nullptr);
-    const auto launch = [&](void* stream) { program.launch(pointers_, symbols_.values(), stream, workspace.data()); };
-    return device_.measure(launch, warmup, samples);
+    int launched = 0;
+    bool interrupted = false;
+    std::vector<double> seconds = device_.measure(
+        [&](void* stream) {
+          interrupted = interrupted || (options.interrupted && options.interrupted());
+          if (interrupted) return;
+          program.launch(pointers_, symbols_.values(), stream, workspace.data());
+          ++launched;
+        },
+        options.warmup, options.samples);
+    seconds.resize(static_cast<std::size_t>(std::max(launched - options.warmup, 0)));
+    return seconds;
   }
 
  private:
@@ -171,15 +181,21 @@ RunReport run_host(const Executable& executable, std::span<const HostArray> inpu
   if (!device) fail("{} is compiled for {} without a device", executable.program().name(), executable.target());
   const Sizes all = infer_sizes(executable.program(), inputs, sizes);
   HostRun run(executable, *device, inputs, all);
-  const std::unique_ptr<runtime::LoadedProgram> program = load_own(executable);
-  RunReport report;
-  report.outputs = run.run(*program);
-  if (const auto simulated = program->simulation()) report.simulation = api::simulation_of(*simulated);
-  if (options.check) {
-    report.checks = check_outputs(executable.program(), all, inputs, report.outputs, options.seed,
-                                  by_another_schedule(executable, run));
+  const ir::Program& program = executable.program().ir();
+  if (options.check || executable.state().compiled.target.kind == TargetKind::sim) {
+    api::check_facts(program, run.symbols(), inputs);
   }
-  if (options.samples > 0) report.samples = run.measure(*program, options.warmup, options.samples);
+  std::vector<api::Expected> expected;
+  if (options.check) expected = api::expect_outputs(program, run.symbols(), inputs, options.seed);
+  const std::unique_ptr<runtime::LoadedProgram> loaded = load_own(executable);
+  RunReport report;
+  report.outputs = run.run(*loaded);
+  if (const auto simulated = loaded->simulation()) report.simulation = api::simulation_of(*simulated);
+  if (options.check) {
+    report.checks = api::compare_outputs(program, run.symbols(), inputs, report.outputs, expected,
+                                         by_another_schedule(executable, run));
+  }
+  if (options.samples > 0) report.samples = run.measure(*loaded, options);
   report.seconds = median(report.samples);
   report.report = executable.report(all);
   return report;

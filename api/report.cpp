@@ -1,6 +1,8 @@
 // What a compiled program is and costs.
 
 #include <algorithm>
+#include <span>
+#include <variant>
 
 #include "api/cost.h"
 #include "api/executable.h"
@@ -83,6 +85,31 @@ std::string text_of(const Variant& variant, const Plan& plan) {
   return variant.note.empty() ? text : text + "\n  " + variant.note;
 }
 
+bool depends_on_device(const PlanExpr& e) {
+  return std::ranges::any_of(e.items(), [](const PlanExpr::Item& item) { return item.op == PlanOp::limit; });
+}
+
+// Of the variants that may serve a call at these sizes the most; -1 where that depends on the device.
+std::int64_t workspace_of(const Plan& plan, std::span<const std::int64_t> symbols) {
+  const PlanContext context{symbols, {}};
+  std::int64_t most = 0;
+  for (const Variant& variant : plan.variants) {
+    bool may_serve = true;
+    for (const Guard& guard : variant.guards) {
+      const auto* condition = std::get_if<ConditionGuard>(&guard);
+      if (condition == nullptr) continue;
+      if (depends_on_device(condition->condition)) return -1;
+      may_serve = may_serve && evaluate(condition->condition, context) != 0;
+    }
+    if (!may_serve) continue;
+    for (const WorkspaceSlot& slot : variant.workspace) {
+      if (depends_on_device(slot.bytes)) return -1;
+    }
+    most = std::max(most, workspace_bytes(variant, context));
+  }
+  return most;
+}
+
 }  // namespace
 
 Report report(const Compiled& compiled, const Sizes& sizes) {
@@ -118,6 +145,7 @@ Report report(const Compiled& compiled, const Sizes& sizes) {
   for (const Variant& variant : compiled.plan.variants) result.variants.push_back(text_of(variant, compiled.plan));
   if (!counts) return result;
   const SymbolValues symbols(program, sizes);
+  result.workspace_bytes = workspace_of(compiled.plan, symbols.values());
   result.bytes = bytes_read(program, symbols) + bytes_written(program, symbols);
   result.operations = operation_count(program, symbols);
   const double moving = result.bytes / compiled.target.peak.bandwidth;

@@ -11,8 +11,8 @@ autotune::Store& store_of(const Options& options);
 
 autotune::TuneSettings tune_settings(const Options& options);
 
-// Those of the sizes that are symbols of the program.
-Sizes known_sizes(const Program& program, const Sizes& sizes);
+// Error where the device has no timing: the simulator.
+void require_timing(const runtime::Device& device);
 
 // Error where an argument of known size has 2^63 bytes or more, which no offset reaches.
 void require_addressable(const Program& program);

@@ -19,14 +19,6 @@ autotune::TuneSettings tune_settings(const Options& options) {
   return {options.budget_seconds, options.compile_threads, options.seed, options.nvrtc};
 }
 
-Sizes known_sizes(const Program& program, const Sizes& sizes) {
-  Sizes known;
-  for (const std::string& symbol : program.symbols()) {
-    if (const auto it = sizes.find(symbol); it != sizes.end()) known.insert(*it);
-  }
-  return known;
-}
-
 void require_addressable(const Program& program) {
   for (const Argument& argument : program.arguments()) {
     const auto& extents = argument.extents;
@@ -37,16 +29,23 @@ void require_addressable(const Program& program) {
   }
 }
 
+void require_timing(const runtime::Device& device) {
+  if (device.info().target.kind != TargetKind::sim) return;
+  fail("{} has no timing: it tells what a kernel does, not how long it takes; tune on a GPU (cuda) or on the CPU (cpu)",
+       device.info().id);
+}
+
 }  // namespace api
 
 TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback) {
-  const Program sized = program.bind(api::known_sizes(program, options.sizes));
+  const Program sized = program.bind(options.sizes);
   api::require_addressable(sized);
   if (!sized.symbols().empty()) {
     fail("tuning {} takes a size for its symbol '{}': give it in Options::sizes (on the command line -D {}=1024)",
          program.name(), sized.symbols().front(), sized.symbols().front());
   }
   runtime::Device& device = api::open_device(options.device);
+  api::require_timing(device);
   const auto observe = [&](const autotune::TuneStep& step) {
     return !callback || callback({.kernel = step.title,
                                   .kernel_index = step.kernel,

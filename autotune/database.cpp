@@ -78,7 +78,7 @@ Connection connect(const std::filesystem::path& path, std::string& why_read_only
     return connection;
   } catch (const SqliteError& e) {
     if (path.empty() || !(lacks_rights(e) || lacks_room(e))) throw;
-    why_read_only = lacks_rights(e) ? kReadOnly : e.what();
+    why_read_only = lacks_rights(e) ? kReadOnly : reason_of(e, path);
     return Connection(path, Connection::Mode::immutable);
   }
 }

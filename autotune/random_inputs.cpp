@@ -99,7 +99,7 @@ void fill_integers(DType dtype, std::vector<std::byte>& data, const Range& range
   const Range narrow = is_unsigned_integer(dtype) || is_bool(dtype) ? Range{0, 8} : Range{-4, 5};
   const bool stated = range.lo != Range().lo || range.hi != Range().hi;
   Range of = stated ? range : narrow;
-  if (is_bool(dtype)) of = {0, 2};
+  of = meet(of, {ir::lowest_integer(dtype), byte_size(dtype) < 8 ? ir::highest_integer(dtype) + 1 : Range().hi});
   const auto width = of.hi > of.lo ? static_cast<std::uint64_t>(of.hi) - static_cast<std::uint64_t>(of.lo) : 1;
   const auto draw = [&] { return of.lo + static_cast<std::int64_t>(random.next() % width); };
   const auto put = [&](std::size_t i, std::int64_t value) {

@@ -1,11 +1,13 @@
 #include "autotune/sqlite.h"
 
 #include <sqlite3.h>
+#include <sys/statvfs.h>
 
 namespace quern::autotune {
 namespace {
 
 constexpr int kBusyMilliseconds = 5000;
+constexpr std::uint64_t kIndexBytes = 32768;  // of the file that a write-ahead log is read by
 
 // A path as a URI: SQLite takes options only there.
 std::string immutable_uri(const std::string& path) {
@@ -23,6 +25,13 @@ std::string immutable_uri(const std::string& path) {
 }
 
 }  // namespace
+
+std::string reason_of(const SqliteError& error, const std::filesystem::path& file) {
+  struct statvfs about{};
+  const bool full = error.code() == SQLITE_IOERR && statvfs(file.c_str(), &about) == 0 &&
+                    std::uint64_t{about.f_bavail} * about.f_frsize < kIndexBytes;
+  return full ? "the disk is full" : error.what();
+}
 
 void Connection::Close::operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
 void Statement::Finalize::operator()(sqlite3_stmt* handle) const { sqlite3_finalize(handle); }

@@ -26,6 +26,9 @@ class SqliteError : public std::runtime_error {
   int code_;
 };
 
+// Why a file was refused: SQLite's own words, or that the disk is full, which it may call an I/O error.
+std::string reason_of(const SqliteError& error, const std::filesystem::path& file);
+
 class Connection {
  public:
   enum class Mode { read_write, immutable };

@@ -100,7 +100,7 @@ void Store::warn_once(const std::string& message) {
 
 void Store::on_failure(const SqliteError& error) {
   if (reads_on(error)) {
-    keep_in_memory(error.what());
+    keep_in_memory(reason_of(error, path_));
   } else {
     lose_file(error.what());
   }
@@ -156,10 +156,14 @@ void Store::change(const std::function<void(Database&)>& work) {
   const std::lock_guard lock(mutex_);
   if (memory_) work(*memory_);
   if (!file_) return;
+  const auto refuse = [&](const std::string& why) {
+    fail("the tuning store {} cannot be changed: {}", path_.string(), why);
+  };
+  if (!file_->why_read_only().empty()) refuse(file_->why_read_only());
   try {
     work(*file_);
   } catch (const SqliteError& e) {
-    fail("the tuning store {} cannot be changed: {}", path_.string(), e.what());
+    refuse(reason_of(e, path_));
   }
 }
 

@@ -103,6 +103,9 @@ Sizes parse_sizes(const std::vector<std::string>& texts) {
       const std::string digits = equals == std::string::npos ? "" : trimmed(part.substr(equals + 1));
       std::int64_t value = 0;
       const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+      if (error == std::errc::result_out_of_range) {
+        throw Error(fmt::format("'{}': a size fits 64 bits, up to 9223372036854775807", part));
+      }
       if (name.empty() || digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
         throw Error(fmt::format("'{}' is no NAME=NUMBER; write sizes as -D m=4096,k=64", part));
       }

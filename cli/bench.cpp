@@ -29,8 +29,10 @@ int run_alone(const BenchArguments& arguments, const std::vector<Workload>& all)
   for (const Workload& workload : all) {
     const std::vector<HostArray> inputs = random_inputs(workload.program, {}, arguments.seed);
     const Executable executable = compile(workload.program, options_of(arguments.common, {}));
+    const auto stop = [] { return interrupted().load(); };
     const RunReport run =
-        run_host(executable, inputs, {}, {.warmup = 5, .samples = arguments.samples, .seed = arguments.seed});
+        run_host(executable, inputs, {},
+                 {.warmup = 5, .samples = arguments.samples, .seed = arguments.seed, .interrupted = stop});
     const Report report = executable.report();
     const double least = run.samples.empty() ? 0 : *std::min_element(run.samples.begin(), run.samples.end());
     table.add({workload.name, time_text(run.seconds), time_text(least), rate_text(report, run.seconds),

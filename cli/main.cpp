@@ -9,11 +9,25 @@
 #include <exception>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "cli/commands.h"
 #include "quern/quern.h"
 
 namespace {
+
+// What is wrong with the command line. A word that is no command is named, with those that there are.
+std::string complaint(const CLI::App* app, const CLI::Error& e) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  std::vector<std::string> rest = app->remaining();
+  std::erase_if(rest, [](const std::string& word) { return word.starts_with('-'); });
+  if (e.get_name() != "RequiredError" || app->get_require_subcommand_min() == 0 || rest.empty()) return e.what();
+  std::string commands;
+  for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) {
+    commands += (commands.empty() ? "" : ", ") + command->get_name();
+  }
+  return fmt::format("unknown command '{}'; there are: {}", rest.front(), commands);
+}
 
 int guarded(CLI::App& app, int argc, char** argv, const int& code) {
   try {
@@ -47,8 +61,8 @@ int main(int argc, char** argv) {
   int code = 0;
   CLI::App app("Tensor expressions to tuned GPU and CPU kernels.", "quern");
   app.require_subcommand(1);
-  app.failure_message([](const CLI::App*, const CLI::Error& e) {
-    return fmt::format("quern: {}\nRun with --help for more information.\n", e.what());
+  app.failure_message([](const CLI::App* whole, const CLI::Error& e) {
+    return fmt::format("quern: {}\nRun with --help for more information.\n", complaint(whole, e));
   });
   app.set_version_flag("--version", std::string(quern::version()));
   quern::cli::add_devices(app, code);

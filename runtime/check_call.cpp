@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <vector>
 
 #include "base/error.h"
 
@@ -55,6 +56,25 @@ bool in_different_columns(const PlanArgument& a, Range range_a, const PlanArgume
   return width_a <= distance && distance + width_b <= row;
 }
 
+// What offsets cannot count is refused before anything computes with it.
+void check_bytes(const Plan& plan, const PlanArgument& argument, const PlanContext& context) {
+  std::int64_t bytes = byte_size(argument.dtype);
+  bool fits = true;
+  for (std::size_t i = 0; i < argument.shape.size(); ++i) {
+    const std::int64_t size = evaluate(argument.shape[i], context);
+    if (size <= 0) return;
+    std::int64_t reach = evaluate(argument.strides[i], context);
+    fits = fits && !__builtin_mul_overflow(reach, size - 1, &reach) &&
+           !__builtin_mul_overflow(reach, byte_size(argument.dtype), &reach) &&
+           !(reach < 0 ? __builtin_sub_overflow(bytes, reach, &bytes) : __builtin_add_overflow(bytes, reach, &bytes));
+  }
+  if (fits) return;
+  std::vector<std::int64_t> sizes;
+  for (const PlanExpr& size : argument.shape) sizes.push_back(evaluate(size, context));
+  fail("argument '{}' of '{}' is {}[{}], 2^63 bytes or more, which no memory has; use smaller sizes", argument.name,
+       plan.name, name(argument.dtype), fmt::join(sizes, ", "));
+}
+
 void check_pointer(const PlanArgument& argument, const PlanContext& context, const void* pointer) {
   const int element = byte_size(argument.dtype);
   if (pointer == nullptr) {
@@ -98,6 +118,7 @@ void check_call(const Plan& plan, const PlanContext& context, std::span<void* co
       fail("size '{}' of '{}' is {}; sizes are not negative", plan.symbols[i].name, plan.name, context.symbols[i]);
     }
   }
+  for (const PlanArgument& argument : plan.arguments) check_bytes(plan, argument, context);
   for (std::size_t i = 0; i < arguments.size(); ++i) check_pointer(plan.arguments[i], context, arguments[i]);
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (plan.arguments[i].is_output) check_overlap(plan, context, arguments, i);

@@ -31,7 +31,7 @@ struct Options {
   double budget_seconds = 30;    // of tuning, for the whole program
   std::string schedule = {};     // of all kernels, separated by ';'; overrides the policy
   Sizes sizes = {};              // of symbols: where they are tuned, and nearest is measured from
-  std::string store = {};        // path of the tuning store; empty: QUERN_STORE, else in the user's data folder
+  std::string store = {};        // path of the tuning store; empty: QUERN_STORE, else in the user's cache folder
   bool use_store = true;         // false: neither read nor written
   int compile_threads = 0;       // kernels compiled at once while tuning; 0: as many as there are cores
   std::uint64_t seed = 1;        // of the data that tuning measures with
@@ -88,8 +88,8 @@ class QUERN_API Executable {
   // `sizes` the values of the symbols, in the program's order. `workspace` has workspace_bytes(sizes) bytes aligned to
   // 256 and stays in use until the stream has passed this call; null: it is taken and given back in stream order.
   // Neither allocates nor locks once the same sizes have been prepared or launched. Throws Error for a wrong number of
-  // arguments or sizes, null, misaligned or overlapping pointers, where no variant serves the call, and on the
-  // simulator where it finds anything.
+  // arguments or sizes, sizes of 2^63 bytes or more, null, misaligned or overlapping pointers, where no variant serves
+  // the call, and on the simulator where it finds anything.
   void launch(std::span<void* const> arguments, std::span<const std::int64_t> sizes = {}, void* stream = nullptr,
               void* workspace = nullptr) const;
 
@@ -138,8 +138,8 @@ class QUERN_API Executable {
   std::shared_ptr<const State> state_;
 };
 
-// Throws Error where the target or its toolchain is missing, a schedule is illegal (with the reason's numbers), or the
-// policy is frozen and the store lacks the program. Thread-safe.
+// Throws Error where the target or its toolchain is missing, a size names no symbol of the program, a schedule is
+// illegal (with the reason's numbers), or the policy is frozen and the store lacks the program. Thread-safe.
 QUERN_API Executable compile(const Program& program, const Options& options = {});
 
 // How far tuning is. Called from the thread that called tune; return false to stop: what was measured is kept.
@@ -176,7 +176,8 @@ struct TuneReport {
 };
 
 // Finds a schedule for every kernel of the program on options.device at options.sizes, and remembers it in the store.
-// Kernels that have a winner are not measured again. Throws Error for a symbol without a size.
+// Kernels that have a winner are not measured again. Throws Error for a symbol without a size, and for a device that
+// measures no times.
 QUERN_API TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback = {});
 
 }  // namespace quern

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -85,12 +86,14 @@ struct RunReport {
 struct RunOptions {
   bool check = false;
   int warmup = 0;
-  int samples = 0;         // timed launches after the first one, whose outputs are returned
-  std::uint64_t seed = 1;  // of the elements checked
+  int samples = 0;                         // timed launches after the first one, whose outputs are returned
+  std::uint64_t seed = 1;                  // of the elements checked
+  std::function<bool()> interrupted = {};  // asked before each timed launch; true: the samples until then are all
 };
 
 // Runs a compiled program on inputs, one array per input in order. A check of a large program compiles and runs another
-// schedule of it too. Throws Error as infer_sizes and launch do.
+// schedule of it too. Throws Error as infer_sizes and launch do; when checking, before the program runs, where a read
+// without a fill leaves its tensor; when checking and on the simulator, where an input breaks a fact of the program.
 QUERN_API RunReport run_host(const Executable& executable, std::span<const HostArray> inputs, const Sizes& sizes = {},
                              const RunOptions& options = {});
 

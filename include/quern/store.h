@@ -46,7 +46,7 @@ struct StoreContents {
   std::int64_t samples = 0;
 };
 
-// Where the store lies: `path`, else QUERN_STORE, else in the user's data folder.
+// Where the store lies: `path`, else QUERN_STORE, else in the user's cache folder ($XDG_CACHE_HOME or ~/.cache).
 QUERN_API std::string store_path(std::string_view path = {});
 
 // All that is in the store; nothing where there is none yet. Thread-safe.

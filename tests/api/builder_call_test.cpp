@@ -86,6 +86,9 @@ TEST(BuilderCalls, ShapesThatDoNotRead) {
   EXPECT_TRUE(contains(error("reduce(reducer=sum, shape=3x-1)"), "shape=3x-1"));
   EXPECT_TRUE(contains(error("reduce(reducer=sum, shape='3, m"), "got the end"));
   EXPECT_TRUE(contains(error("slice(shape=3, ranges='1')"), "begin:end"));
+  EXPECT_TRUE(contains(error("slice(shape=3, ranges='-2:')"), "ranges=-2:; it takes a size from 0 on"));
+  EXPECT_EQ(error("concat(shapes='3x4, 2x4')"),
+            "concat: shapes=3x4, 2x4; it takes shapes separated by ';', as in '3x4; m, 4'");
 }
 
 TEST(BuilderCalls, OptionsAreTaken) {
@@ -163,7 +166,7 @@ TEST(BuilderCalls, Errors) {
   EXPECT_EQ(parse("matmul(m=3, m=4, n=4, k=4)"), "matmul: m is given twice");
   EXPECT_EQ(parse("matmul(m=-3, n=4, k=4)"), "matmul: m=-3; it takes a size from 0 on, or the name of a symbol");
   EXPECT_EQ(parse("matmul(m=99999999999999999999, n=4, k=4)"),
-            "matmul: m=99999999999999999999; it takes a size from 0 on, or the name of a symbol");
+            "matmul: m=99999999999999999999; it takes sizes that fit 64 bits, up to 9223372036854775807");
   EXPECT_EQ(parse("matmul(m=3, n=4, k=4, a=diag)"), "matmul: a=diag; it takes row|col");
   EXPECT_EQ(parse("matmul(m=3, n=4, k=4, dtype=f33)"),
             "matmul: dtype=f33; it takes a dtype: f64 f32 f16 bf16 f8e4m3 f8e5m2 i64 i32 i16 i8 u64 u32 u16 u8 bool");

@@ -75,6 +75,8 @@ TEST_F(Executables, RefuseWrongArguments) {
   EXPECT_FALSE(launch({x.data()}, {3, 5}).empty());
   EXPECT_FALSE(launch({x.data(), y.data()}, {3}).empty());
   EXPECT_FALSE(launch({x.data(), y.data()}, {-3, 5}).empty());
+  EXPECT_TRUE(contains(launch({x.data(), y.data()}, {std::numeric_limits<std::int64_t>::max(), 64}),
+                       "argument 'x' of 'rows' is f32[9223372036854775807, 64], 2^63 bytes or more"));
   EXPECT_EQ(error_of([&] { rows.size_values({{"m", 3}}); }),
             "symbol n of rows has no size; give it one, as in -D n=1024 or Sizes{{\"n\", 1024}}");
 }
@@ -101,6 +103,10 @@ TEST_F(Executables, OptionsThatDoNotFit) {
             "both device 'cpu' and target 'cpu:x86-64-v3' are given; a device has its own target");
   EXPECT_TRUE(contains(error_of([&] { compile(program, {.target = "cuda:sm_12"}); }), "sm_12"));
   EXPECT_TRUE(contains(error_of([&] { compile(program, {.device = "tpu"}); }), "unknown device 'tpu'"));
+  for (const char* schedule : {"", "pointwise threads=16"}) {
+    EXPECT_EQ(error_of([&] { compile(program, {.device = "cpu", .schedule = schedule, .sizes = {{"q", 3}}}); }),
+              "kernel add has no symbol q; its symbols: none");
+  }
 }
 
 TEST_F(Executables, CompileForATargetWithoutADevice) {
@@ -160,6 +166,8 @@ TEST_F(Executables, FilesThatCannotBeReachedAreNamed) {
             "cannot write " + path("no/such/folder") + ": No such file or directory");
   EXPECT_EQ(error_of([&] { Executable::load(path("nothing")); }),
             "cannot read " + path("nothing") + ": No such file or directory");
+  EXPECT_EQ(error_of([&] { Executable::load(folder_.string()); }),
+            "cannot read " + folder_.string() + ": Is a directory");
 }
 
 TEST_F(Executables, ThreadsShareOne) {
@@ -209,7 +217,10 @@ TEST_F(Executables, ReportsCountBytesAndOperations) {
   EXPECT_EQ(report.kernels[1].axes, (std::vector<std::string>{"m: i (m)", "n: j (20)", "k: p (30)"}));
   EXPECT_EQ(report.kernels[1].strategy, "contraction");
   EXPECT_GT(report.roofline_seconds, 0);
-  EXPECT_GE(report.workspace_bytes, 0);
+  const Executable split = compile(Program::parse("row_sum(m=m, n=3000)"),
+                                   {.target = "sim:sm_90a", .schedule = "reduction split=3", .use_store = false});
+  EXPECT_EQ(split.report({{"m", 64}}).workspace_bytes, 64 * 3 * 4) << "without a device too";
+  EXPECT_EQ(split.report().workspace_bytes, -1);
   const Report open = compile(Program::parse("linear(m=m, n=20, k=30)"), kOnCpu).report();
   EXPECT_EQ(open.operations, -1);
   EXPECT_EQ(open.kernels.at(0).bytes_read, -1);
@@ -259,6 +270,47 @@ TEST_F(Executables, ChecksFindWhatIsWrong) {
   const auto checks = check_outputs(program, {}, inputs, report.outputs);
   EXPECT_EQ(checks[0].wrong, 2);
   EXPECT_TRUE(contains(checks[0].text(), "y: 2 of all 198 elements wrong"));
+}
+
+// What a kernel would crash of is told before it runs.
+TEST_F(Executables, ChecksTellOfReadsOutside) {
+  const Program gather = Program::parse("kernel g(x: f32[n], i: i64[m]) -> (y: f32[m]) { y[j] = x[i[j]] }");
+  std::vector<HostArray> inputs = {HostArray(DType::f32, {0}), HostArray(DType::i64, {4})};
+  inputs[1].set_value(2, std::int64_t{1} << 50);
+  EXPECT_TRUE(contains(error_of([&] { run_host(compile(gather, kOnCpu), inputs, {}, {.check = true}); }), "outside"));
+}
+
+// The message of a run with these integers, of which the program states facts; empty: there is none.
+std::string complaint(const char* facts, DType dtype, const std::vector<double>& values, const char* device = "cpu",
+                      bool check = true) {
+  const Program program =
+      Program::parse("kernel groups(g: " + std::string(name(dtype)) + "[t], x: f32[e]) -> (y: f32[e]) with " + facts +
+                     " { y[i] = x[i] + sum[r where g[r] == 1](x[i]) }");
+  std::vector<HostArray> inputs = {HostArray(dtype, {std::ssize(values)}), HostArray(DType::f32, {4})};
+  for (std::size_t i = 0; i < values.size(); ++i) inputs[0].set_value(static_cast<std::int64_t>(i), values[i]);
+  const Executable executable = compile(program, {.device = device, .use_store = false});
+  try {
+    run_host(executable, inputs, {}, {.check = check});
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST_F(Executables, ChecksTellOfFactsThatElementsBreak) {
+  const char* range = "g in 0..e";
+  EXPECT_EQ(complaint(range, DType::i32, {3, 0, 4}),
+            "element [2] of input g of groups is 4, but the program states g in 0..4; mend the input or the fact");
+  EXPECT_EQ(complaint("nondecreasing(g)", DType::i8, {-3, 0, 4, 3}),
+            "element [3] of input g of groups is 3, behind 4, but the program states nondecreasing(g); mend the input "
+            "or the fact");
+  const double large = 0x1p63;
+  EXPECT_TRUE(contains(complaint("g in -1..9", DType::u64, {0x1p64 - 2048}), "is 18446744073709549568, but"));
+  EXPECT_NE(complaint("nondecreasing(g)", DType::u64, {large, 1}), "");
+  EXPECT_NE(complaint(range, DType::i32, {7}, "sim", false), "");
+  EXPECT_EQ(complaint(range, DType::i32, {7}, "cpu", false), "") << "nobody asked";
+  EXPECT_EQ(complaint("nondecreasing(g), g in 0..e", DType::i32, {0, 0, 3}), "");
+  EXPECT_EQ(complaint("nondecreasing(g)", DType::u64, {1, large}), "");
 }
 
 // Above 10^8 operations.

@@ -27,6 +27,23 @@ TEST(Simulation, ProgramsRunOnItAsOnADevice) {
   EXPECT_NE(report.simulation->counts_text.find("100% coalesced"), std::string::npos);
 }
 
+TEST(Simulation, HasNoTimesToTuneBy) {
+  const auto refusal = [](const auto& work) -> std::string {
+    try {
+      work();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  const char* message =
+      "sim:sm_90a has no timing: it tells what a kernel does, not how long it takes; tune on a GPU (cuda) or on the "
+      "CPU "
+      "(cpu)";
+  EXPECT_EQ(refusal([] { tune(matmul(), {.device = "sim", .use_store = false}); }), message);
+  EXPECT_EQ(refusal([] { compile(matmul(), {.device = "sim", .policy = Policy::tune, .use_store = false}); }), message);
+}
+
 TEST(Simulation, ArtifactsAreKernelProgramsAsText) {
   const std::string path = (std::filesystem::temp_directory_path() / "simulated.quern").string();
   compile(matmul(), {.target = "sim:sm_80", .use_store = false}).save(path);

@@ -39,6 +39,13 @@ TEST(RandomInputs, StatedRangesAndOrdersHold) {
   EXPECT_TRUE(std::is_sorted(g.begin(), g.end()));
 }
 
+TEST(RandomInputs, StatedRangesAreMetWithThoseOfTheDtype) {
+  const auto g = elements("kernel t(g: i8[1000]) -> (y: i8[1000]) with g in 100..1000 { y[i] = g[i] }", 0, DType::i8);
+  EXPECT_TRUE(std::ranges::all_of(g, [](double value) { return value >= 100; }));
+  const auto h = elements("kernel t(h: u64[1000]) -> (y: u64[1000]) with h in -9..2 { y[i] = h[i] }", 0, DType::u64);
+  EXPECT_EQ(std::set<double>(h.begin(), h.end()), (std::set<double>{0, 1}));
+}
+
 TEST(RandomInputs, ElementsAtOneAddressAreEqual) {
   const auto x =
       elements("kernel t(x: f32[3, 4] strides(0, -1)) -> (y: f32[3, 4]) { y[i, j] = x[i, j] }", 0, DType::f32);

@@ -14,16 +14,18 @@ namespace {
 
 using Names = std::set<std::string>;
 
-// The fields in the table's row of a document.
-Names documented(const std::string& row) {
+// The fields in the table's row of a document: all, or its own, which stand outside parentheses.
+Names documented(const std::string& row, bool own = false) {
   std::ifstream file(QUERN_SOURCE_DIR "/docs/json.md");
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with("| " + row + " |")) continue;
     Names names;
     std::stringstream parts(line.substr(row.size() + 4));
     bool quoted = false;
+    std::ptrdiff_t depth = 0;
     for (std::string part; std::getline(parts, part, '`'); quoted = !quoted) {
-      if (quoted && !part.starts_with('-')) names.insert(part);
+      if (quoted && !part.starts_with('-') && !(own && depth > 0)) names.insert(part);
+      if (!quoted) depth += std::ranges::count(part, '(') - std::ranges::count(part, ')');
     }
     return names;
   }
@@ -46,6 +48,13 @@ void collect(const Json& document, const Names& parts, Names& names) {
 Names fields(const Json& document, const Names& parts = {}) {
   Names names;
   collect(document, parts, names);
+  return names;
+}
+
+// Those of the document itself.
+Names own_fields(const Json& document) {
+  Names names;
+  for (const auto& [name, value] : document.items()) names.insert(name);
   return names;
 }
 
@@ -74,15 +83,19 @@ TEST_F(Documentation, OfJson) {
   const std::vector<std::string> simulated = {"run", "add(n=8)", "--target", "sim:sm_90a", "--check"};
   EXPECT_EQ(fields(document(simulated), simulation) + Names({"seconds", "samples"}), documented("`run`") + check);
   EXPECT_EQ(fields(document({"explain", "add(n=8)", "--simulate"}), simulation), documented("`explain`") + report);
+  EXPECT_EQ(own_fields(print({"explain", "add(n=8)"})), documented("report", true));
   const Outcome race = quern({"simulate", QUERN_SOURCE_DIR "/examples/race.kernel", "--json"});
   EXPECT_EQ(race.code, 1);
   EXPECT_EQ(fields(Json::parse(race.out), {"axes"}), documented("simulation") + documented("counts"));
-  EXPECT_EQ(fields(print({"tune", "add(n=8)", "--budget", "0"})), documented("`tune`"));
+  const Json tuned = print({"tune", "add(n=8)", "--budget", "0"});
+  EXPECT_EQ(fields(tuned), documented("`tune`"));
+  EXPECT_EQ(own_fields(tuned[0]), documented("`tune`", true));
   EXPECT_EQ(fields(print({"bench", "add(n=8)", "--samples", "1"}), {"report"}), documented("`bench`"));
   EXPECT_EQ(fields(print({"demo", "--workloads", "one.workloads", "--budget", "0"}), {"report", "checks"}),
             documented("`demo`"));
   const Json contents = document({"cache", "ls"});
   EXPECT_EQ(fields(contents, {"winners"}), documented("`cache ls`"));
+  EXPECT_EQ(own_fields(contents), documented("`cache ls`", true));
   EXPECT_EQ(fields(contents["winners"]), winner);
   EXPECT_EQ(fields(document({"cache", "show", contents["winners"][0]["id"]})), documented("`cache show`") + winner);
   EXPECT_EQ(fields(document({"cache", "clear"})), documented("`cache clear`"));

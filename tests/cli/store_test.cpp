@@ -164,7 +164,8 @@ TEST_F(Stores, OnAFullDisk) {
   if (const std::string why = mount_small(); !why.empty()) GTEST_SKIP() << "no tmpfs can be mounted: " << why;
   tune();
   fill();
-  expect_one_warning("cannot be written, what is tuned now is kept in memory: disk I/O error", "store");
+  expect_one_warning("cannot be written, what is tuned now is kept in memory: the disk is full", "store");
+  EXPECT_TRUE(contains(quern({"cache", "clear"}).err, "cannot be changed: the disk is full"));
 }
 
 TEST_F(Stores, ToBeMadeOnAFullDisk) {

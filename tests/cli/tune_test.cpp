@@ -143,6 +143,26 @@ TEST_F(Tuning, CtrlCKeepsTheSamples) {
   EXPECT_EQ(store_files().size(), 1U) << "the log of writes is merged";
 }
 
+// Samples of an hour, of which those until Ctrl-C are told.
+TEST_F(Tuning, CtrlCEndsTheTimingOfOneProgram) {
+  Setting setting{.input = "", .variables = variables_};
+  std::filesystem::create_directory(path("bench"));
+  Process bench(on_cpu({QUERN_COMMAND, "bench", "matmul(m=256, n=256, k=256)", "--samples", "10000000", "--json"}),
+                path("bench"), setting);
+  const auto start = std::chrono::steady_clock::now();
+  while (!std::filesystem::exists(store()) && std::chrono::steady_clock::now() - start < std::chrono::seconds(30)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  bench.send(SIGINT);
+  const Outcome outcome = bench.wait();
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const std::size_t samples = Json::parse(outcome.out)[0]["samples"].size();
+  EXPECT_GT(samples, 0U);
+  EXPECT_LT(samples, 10000000U);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+}
+
 TEST_F(Tuning, BenchTimesWorkloads) {
   const Json list = document(on_cpu({"bench", "--workloads", "two.workloads", "--samples", "3"}));
   ASSERT_EQ(list.size(), 2U);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <limits>
 
 #include "base/error.h"
 
@@ -46,6 +47,19 @@ TEST(CheckCall, CountsAndSizes) {
   const std::array<std::int64_t, 2> symbols = {1, 1};
   EXPECT_THROW(check_call(p, {symbols, {}}, {}), Error);
   EXPECT_EQ(complaint(p, 0x1000, 0x2000, -1), "size 'm' of 'f' is -1; sizes are not negative");
+}
+
+TEST(CheckCall, BytesThatOffsetsCannotCountAreRefused) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(complaint(plan(n, n), 0x1000, 0x2000, kMost, 64),
+            "argument 'x' of 'f' is f32[9223372036854775807, 64], 2^63 bytes or more, which no memory has; use smaller "
+            "sizes");
+  for (const std::int64_t rows : {kMost / 4 + 1, kMost / 2 + 1, kMost - 1}) {
+    EXPECT_NE(complaint(plan(n, n), 0x1000, 0x2000, rows, 1), "") << rows;
+  }
+  EXPECT_NE(complaint(plan(n, kMost), 0x1000, 0x2000, 3, 1), "") << "far apart by a stride";
+  EXPECT_NE(complaint(plan(n * -1, n), 0x1000, 0x2000, kMost, 64), "") << "below the pointer";
+  EXPECT_EQ(complaint(plan(n, n), 0x1000, 0x2000, kMost, 0), "") << "nothing, however often";
 }
 
 TEST(CheckCall, NullIsRefusedUnlessThereIsNothing) {
