@@ -1,6 +1,7 @@
 #include "compiler/strategies/wgmma.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "compiler/strategies/table.h"
@@ -212,6 +213,7 @@ std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
 // Registers that a consumer's thread has, as roles hand them over (hopper.md 4.1).
 std::int64_t consumer_registers(std::int64_t consumers) { return consumers == 1 ? 240 : consumers == 2 ? 232 : 160; }
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
+constexpr std::int64_t kTurns = 3;            // tiles for each processor, from which on clusters pay
 
 std::int64_t most_stages(const WgmmaSchedule& s, int outputs, const Target& target) {
   const std::int64_t left = target.gpu.shared_per_block - kReserved - staging_bytes(s, outputs);
@@ -233,23 +235,29 @@ bool wants_padding(const Program& program) {
   return extent_or(problem.m, 0) >= kUses && extent_or(problem.n, 0) >= kUses && is_misaligned(problem);
 }
 
-// The largest tile of which there are enough for two thirds of the processors, else the smallest (hopper.md 4.4).
+// The tile with which the blocks end first: each takes as many turns as there are tiles for it, a turn as long as the
+// tile's share of the tensor cores' rate.
 Schedule fallback(const Program& program, const Target& target) {
   const WgmmaProblem problem = *analyze_wgmma(program);
-  const int outputs = wgmma_staged_outputs(program, problem);
   struct Tile {
     std::int64_t bm, bn, consumers;
+    double rate;  // of the largest tile's, measured on an H200
   };
-  constexpr Tile kTiles[] = {{128, 256, 2}, {128, 192, 2}, {128, 128, 2}, {128, 64, 2}, {64, 128, 1}, {64, 64, 1}};
-  Tile chosen = kTiles[5];
+  constexpr Tile kTiles[] = {{128, 256, 2, 1},   {128, 192, 2, 0.97}, {128, 128, 2, 0.85}, {128, 64, 2, 0.6},
+                             {64, 256, 1, 0.75}, {64, 128, 1, 0.55},  {64, 64, 1, 0.4}};
+  const Tile* chosen = nullptr;
+  double least = std::numeric_limits<double>::infinity();
   for (const Tile& tile : kTiles) {
-    if (tile.bn > 2 * extent_or(problem.n, 4096) || 3 * tiles_of(problem, tile.bm, tile.bn) < 2 * target.gpu.sm_count) {
-      continue;
-    }
-    chosen = tile;
-    break;
+    const std::int64_t turns = (tiles_of(problem, tile.bm, tile.bn) + target.gpu.sm_count - 1) / target.gpu.sm_count;
+    const double time = static_cast<double>(turns * tile.bm * tile.bn) / tile.rate;
+    if (time < least) chosen = &tile;
+    least = std::min(least, time);
   }
-  Schedule schedule = make(chosen.bm, chosen.bn, 64, chosen.consumers, 2, 1, 1, 8);
+  Schedule schedule = make(chosen->bm, chosen->bn, 64, chosen->consumers, 2, 1, 1, 8);
+  // Blocks in pairs halve what the second operand's tile costs, where there is enough to do for all but a few.
+  const bool is_large = tiles_of(problem, chosen->bm, chosen->bn) >= kTurns * target.gpu.sm_count;
+  if (is_large && chosen->bn == 256) set(schedule, kFields, "cluster", 2, 0);
+  const int outputs = wgmma_staged_outputs(program, problem);
   set(schedule, kFields, "stages", most_stages(WgmmaSchedule(schedule), outputs, target));
   if (wants_padding(program)) set(schedule, kFields, "pad", 1);
   return schedule;

@@ -1,0 +1,84 @@
+// The wgmma strategy in the simulator: small, odd and edge sizes under schedules drawn from the legal ones.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "base/error.h"
+#include "compiler/strategies/strategy.h"
+#include "ir/parser.h"
+#include "pipeline/compile.h"
+#include "pipeline/schedule_program.h"
+#include "runtime/device.h"
+#include "tests/pipeline/differential.h"
+
+namespace quern::pipeline {
+namespace {
+
+struct Case {
+  const char* name;
+  const char* program;
+};
+void PrintTo(const Case& c, std::ostream* stream) { *stream << c.name; }
+
+constexpr Case kCases[] = {
+    {"RowsByRows",
+     "kernel f(x: bf16[200, 72], w: bf16[136, 72]) -> (y: bf16[200, 136]) { y[i, j] = bf16(sum[p](f32(x[i, p]) * "
+     "f32(w[j, p]))) }"},
+    {"ColumnsByColumns",
+     "kernel f(x: f16[72, 264], w: f16[72, 136]) -> (y: f16[264, 136]) { y[i, j] = f16(sum[p](f32(x[p, i]) * f32(w[p, "
+     "j]))) }"},
+    {"OddSizes",
+     "kernel f(x: bf16[67, 37], w: bf16[37, 33]) -> (y: bf16[67, 33]) { y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, "
+     "j]))) }"},
+    {"OneElement",
+     "kernel f(x: bf16[1, 1], w: bf16[1, 1]) -> (y: f32[1, 1]) { y[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j])) }"},
+    {"NothingToSum",
+     "kernel f(x: bf16[5, 0], w: bf16[0, 9]) -> (y: f32[5, 9]) { y[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j])) }"},
+    {"ABatchWithBiasResidualAndTwoOutputs",
+     R"(kernel f(x: bf16[3, 72, 64], w: bf16[3, 64, 136], b: f32[136], r: bf16[3, 72, 136])
+         -> (y: bf16[3, 72, 136], z: f32[3, 72, 136]) {
+       s[n, i, j] = sum[p](f32(x[n, i, p]) * f32(w[n, p, j]))
+       y[n, i, j] = bf16(gelu(s[n, i, j] + b[j]) + f32(r[n, i, j]))
+       z[n, i, j] = s[n, i, j] * 0.5 })"},
+    {"AStridedPaddedConvolution",
+     R"(kernel f(x: bf16[2, 13, 11, 72], w: bf16[40, 3, 3, 72], b: f32[40]) -> (y: bf16[2, 7, 6, 40]) {
+       s[n, h, v, o] = sum[r in 3, q in 3, c](f32(x[n, h * 2 + r - 1, v * 2 + q - 1, c] else 0) * f32(w[o, r, q, c]))
+       y[n, h, v, o] = bf16(relu(s[n, h, v, o] + b[o])) })"},
+    {"ADilatedConvolutionOfThreeChannels",
+     R"(kernel f(x: bf16[1, 13, 11, 3], w: bf16[16, 3, 3, 3]) -> (y: bf16[1, 11, 9, 16]) {
+       y[n, h, v, o] = bf16(sum[r in 3, q in 3, c](
+         f32(x[n, h + r * 2 - 1, v + q * 2 - 1, c] else 0) * f32(w[o, r, q, c]))) })"},
+};
+
+class Wgmma : public testing::TestWithParam<Case> {};
+
+TEST_P(Wgmma, AgreesWithTheReferenceAndHasNoFindings) {
+  runtime::Device& simulator = runtime::open_device("sim:sm_90a");
+  const Target& target = simulator.info().target;
+  const ir::Program program = ir::parse_program(GetParam().program);
+  std::string text;
+  std::mt19937_64 random(std::hash<std::string>()(GetParam().name));
+  const ChooseSchedule choose = [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
+    if (strategy.fields.strategy != "wgmma") return strategy.fallback(kernel, target);
+    std::vector<compiler::Schedule> legal;
+    for (const compiler::Schedule& s : strategy.candidates(kernel, target)) {
+      if (strategy.check(kernel, s, target)) legal.push_back(s);
+    }
+    const compiler::Schedule chosen = legal.at(random() % legal.size());
+    text = compiler::to_string(chosen);
+    return chosen;
+  };
+  for (int turn = 0; turn < 4; ++turn) {
+    const Artifact artifact = compile(schedule_program(program, target, choose), target);
+    EXPECT_NE(text, "") << "served by another strategy";
+    EXPECT_EQ(mismatch(artifact, program, {}, simulator, static_cast<std::uint64_t>(turn)), "") << text;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Simulator, Wgmma, testing::ValuesIn(kCases),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+}  // namespace
+}  // namespace quern::pipeline
