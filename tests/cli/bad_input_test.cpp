@@ -148,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(
     Schedules, BadInput,
     ::testing::Values(Case{"OtherStrategy",
                            {"compile", "add(n=8)", "--device", "cpu", "--schedule", "magic x=1"},
-                           {"'magic' is not a strategy; known are contraction, reduction, pointwise"}},
+                           {"'magic' is not a strategy; known are wgmma, contraction, reduction, pointwise"}},
                       Case{"UnknownField",
                            {"compile", "add(n=8)", "--device", "cpu", "--schedule", "pointwise speed=9"},
                            {"'speed=9' is not a field; write name=value with one of: threads, vec, rows, tile"}},
