@@ -76,6 +76,16 @@ const TileCase kTileCases[] = {
      "kernel f(x: f32[m, k], w: f32[k, n]) -> (y: f32[m, n]) {\n"
      "y[i, j] = sum[p](x[i, p] * w[p, j]) }",
      "contraction block=28x64x32 thread=14x32", "cpu:x86-64-v4"},
+    {"wgmma",
+     "kernel f(x: bf16[4096, 4096], w: bf16[14336, 4096], b: f32[14336]) -> (y: bf16[4096, 14336]) {\n"
+     "s[i, j] = sum[p](f32(x[i, p]) * f32(w[j, p]))\n"
+     "y[i, j] = bf16(gelu(s[i, j] + b[j])) }",
+     "wgmma block=128x256x64 stages=4 cluster=2x1"},
+    {"wgmma_convolution",
+     "kernel f(x: bf16[128, 28, 28, 128], w: bf16[128, 3, 3, 128]) -> (y: bf16[128, 28, 28, 128]) {\n"
+     "s[n, h, v, o] = sum[r in 3, q in 3, c](f32(x[n, h + r - 1, v + q - 1, c] else 0) * f32(w[o, r, q, c]))\n"
+     "y[n, h, v, o] = bf16(relu(s[n, h, v, o])) }",
+     "wgmma block=128x128x64 stages=5"},
 };
 
 class TileGolden : public testing::TestWithParam<TileCase> {};
