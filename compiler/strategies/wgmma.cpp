@@ -210,8 +210,6 @@ std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
   return 2 * outputs * s.bm * wgmma_chunk(s.bn) * kElementBytes;
 }
 
-// Registers that a consumer's thread has, as roles hand them over (hopper.md 4.1).
-std::int64_t consumer_registers(std::int64_t consumers) { return consumers == 1 ? 240 : consumers == 2 ? 232 : 160; }
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
 constexpr std::int64_t kTurns = 3;            // tiles for each processor, from which on clusters pay
 
@@ -301,7 +299,7 @@ Verdict check_block(const WgmmaSchedule& s) {
   }
   if (s.bk != kSwizzleElements)
     return {fmt::format("block k={} is not {}, a row of 128 bytes", s.bk, kSwizzleElements)};
-  const std::int64_t registers = s.accumulators() + kOtherRegisters, most = consumer_registers(s.consumers);
+  const std::int64_t registers = s.accumulators() + kOtherRegisters, most = s.consumer_registers();
   if (registers > most) {
     return {fmt::format("a consumer's thread takes {} registers for accumulators and {} for others, of {}",
                         s.accumulators(), kOtherRegisters, most)};

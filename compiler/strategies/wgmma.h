@@ -26,6 +26,9 @@ struct WgmmaSchedule {
 
   explicit WgmmaSchedule(const Schedule& schedule);
   std::int64_t cluster() const { return cluster_m * cluster_n; }
+  // Of a thread, as roles hand them over (hopper.md 4.1).
+  int producer_registers() const { return consumers == 1 ? 56 : consumers == 2 ? 40 : 32; }
+  int consumer_registers() const { return consumers == 1 ? 240 : consumers == 2 ? 232 : 160; }
   std::int64_t accumulators() const { return bm / kWgmmaRows / consumers * bn / 2; }  // registers of a thread
 };
 

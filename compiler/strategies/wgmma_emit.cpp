@@ -76,9 +76,9 @@ class Writer {
     std::int64_t share;  // of them that this block of the cluster loads for all
   };
 
-  // Whether tensor maps can say where the operand lies, for every call that the facts let through.
-  bool is_copied_in_bulk(const WgmmaOperand& operand, const Expr& own) const {
-    const Buffer& buffer = as_buffer(*emitter_.param(*operand.source->tensor));
+  // Whether tensor maps can say where a tensor lies, for every call that the facts let through.
+  bool is_copied_in_bulk(const Tensor& tensor) const {
+    const Buffer& buffer = as_buffer(*emitter_.param(tensor));
     if (buffer.alignment % kCopyBytes != 0) return false;
     const std::vector<Expr> strides = element_strides(buffer);
     for (std::size_t d = 0; d < strides.size(); ++d) {
@@ -89,7 +89,10 @@ class Writer {
       }
       if (prove(less(0, buffer.shape[d]), known_) != true) return false;
     }
-    return prove(less(0, own), known_) == true;
+    return true;
+  }
+  bool is_copied_in_bulk(const WgmmaOperand& operand, const Expr& own) const {
+    return is_copied_in_bulk(*operand.source->tensor) && prove(less(0, own), known_) == true;
   }
 
   void take_ordinary_loads() {
@@ -203,13 +206,6 @@ class Writer {
 
   // --- The producer -------------------------------------------------------------------------------------------------
 
-  static constexpr int registers_of_producer(std::int64_t consumers) {
-    return consumers == 1 ? 56 : consumers == 2 ? 40 : 32;
-  }
-  static constexpr int registers_of_consumer(std::int64_t consumers) {
-    return consumers == 1 ? 240 : consumers == 2 ? 232 : 160;
-  }
-
   Stmt producer() const {
     const Tile tile;
     const VarRef q = make_var("q"), s = make_var("s"), step = make_var("step");
@@ -229,7 +225,7 @@ class Writer {
     return make_stmt(Role{.name = "producer",
                           .lo = 0,
                           .hi = kGroupWarps,
-                          .registers = bulk_ ? registers_of_producer(schedule_.consumers) : 0,
+                          .registers = bulk_ ? schedule_.producer_registers() : 0,
                           .elected = bulk_,
                           .body = block({for_each_tile(tile, {steps})})});
   }
@@ -348,7 +344,7 @@ class Writer {
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
                           .hi = kernel_.warps,
-                          .registers = bulk_ ? registers_of_consumer(schedule_.consumers) : 0,
+                          .registers = bulk_ ? schedule_.consumer_registers() : 0,
                           .body = block(std::move(all)),
                           .groups = static_cast<int>(schedule_.consumers),
                           .group = group_});
@@ -368,7 +364,7 @@ class Writer {
     for (const Contraction::Member& member : problem_.contraction.epilogue) {
       if (!is_output(program_, *member.definition->tensor)) continue;
       const Tensor& tensor = *member.definition->tensor;
-      if (!is_row_major(problem_, *member.definition, member.to_space) || !is_sent_in_bulk(tensor)) continue;
+      if (!is_row_major(problem_, *member.definition, member.to_space) || !is_copied_in_bulk(tensor)) continue;
       const std::int64_t chunk = wgmma_chunk(schedule_.bn);
       const Layout layout{{{{2, Place::address, schedule_.bm * chunk}},
                            {{schedule_.bm, Place::address, chunk}},
@@ -379,20 +375,6 @@ class Writer {
       kernel_.shared.push_back(sent.staging);
       staged_.push_back(std::move(sent));
     }
-  }
-
-  bool is_sent_in_bulk(const Tensor& tensor) const {
-    const Buffer& buffer = as_buffer(*emitter_.param(tensor));
-    if (buffer.alignment % kCopyBytes != 0) return false;
-    const std::vector<Expr> strides = element_strides(buffer);
-    for (std::size_t d = 0; d < strides.size(); ++d) {
-      if (d + 1 == strides.size() ? !is_integer(simplify(strides[d], known_), 1)
-                                  : divisor(strides[d], known_) % (kCopyBytes / kBytes) != 0) {
-        return false;
-      }
-      if (prove(less(0, buffer.shape[d]), known_) != true) return false;
-    }
-    return true;
   }
 
   // A parameter whose axes are all of m and then n, as the matrix that it is.
