@@ -4,7 +4,7 @@
 #include "bench/cuda.h"
 #include "bench/peer.h"
 
-#if QUERN_BENCH_CUDA && __has_include(<cublasLt.h>)
+#if QUERN_BENCH_CUDA && QUERN_HAS_PEER
 
 #include <cublasLt.h>
 

@@ -4,7 +4,7 @@
 #include "bench/cuda.h"
 #include "bench/peer.h"
 
-#if QUERN_BENCH_CUDA && __has_include(<cudnn.h>)
+#if QUERN_BENCH_CUDA && QUERN_HAS_PEER
 
 #include <cudnn.h>
 

@@ -2,7 +2,7 @@
 
 #include "bench/peer.h"
 
-#if __has_include(<oneapi/dnnl/dnnl.h>)
+#if QUERN_HAS_PEER
 #include <oneapi/dnnl/dnnl.h>
 #endif
 

@@ -93,4 +93,15 @@ target_compile_definitions(quern_common INTERFACE
   QUERN_WITH_CUDA=$<BOOL:${QUERN_CUDA}> QUERN_WITH_CPU=$<BOOL:${QUERN_CPU}>
   QUERN_WITH_BENCH=$<BOOL:${QUERN_BUILD_BENCH}> QUERN_VERSION="${PROJECT_VERSION}" XXH_INLINE_ALL)
 
+# quern_peer(SOURCE HEADER): SOURCE's QUERN_HAS_PEER says whether HEADER is found. It is looked for at each configuring,
+# and is part of the command line: a compiler cache does not notice what __has_include would find since.
+function(quern_peer source header)
+  find_path(folder ${header} HINTS ${QUERN_CUDA_H} NO_CACHE)
+  set(found 1)
+  if(NOT folder)
+    set(found 0)
+  endif()
+  set_source_files_properties(${source} PROPERTIES COMPILE_DEFINITIONS QUERN_HAS_PEER=${found})
+endfunction()
+
 message(STATUS "quern ${PROJECT_VERSION}: QUERN_CUDA=${QUERN_CUDA} QUERN_CPU=${QUERN_CPU}")
