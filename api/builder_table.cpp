@@ -291,6 +291,31 @@ void build_rms_norm(BuilderCall& call) {
   call.builder().output(rms_norm(x, norm_options(call, false)));
 }
 
+// --- attention
+
+constexpr std::array kAttention = {
+    BuilderParameter{"batch", "", "size", "sequences"},
+    BuilderParameter{"heads", "", "size", "of each"},
+    BuilderParameter{"q", "", "size", "queries"},
+    BuilderParameter{"kv", "", "size", "keys and values"},
+    BuilderParameter{"d", "", "integer", "elements of a query, a key and a value"},
+    dtype_parameter("bf16"),
+    BuilderParameter{"causal", "off", kSwitch, "query i sees the keys j <= i alone"},
+};
+
+void build_attention(BuilderCall& call) {
+  ProgramBuilder& b = call.builder();
+  const DType dtype = call.dtype("dtype");
+  if (call.integer("d") < 1) call.fail_value("d", "an integer from 1 on");
+  const std::vector<Dim> queries{call.size("batch"), call.size("heads"), call.size("q"), call.integer("d")};
+  std::vector<Dim> keys = queries;
+  keys[2] = call.size("kv");
+  const Tensor q = b.input("q", dtype, queries);
+  const Tensor k = b.input("k", dtype, keys);
+  const Tensor v = b.input("v", dtype, keys);
+  b.output(attention(q, k, v, {.causal = call.flag("causal")}));
+}
+
 const std::array kTable = {
     BuilderRow{{"matmul", "c = a b", Parameters(kMatmul)}, build_matmul},
     BuilderRow{{"bmm", "c[b] = a[b] b[b], for each of a batch", Parameters(kBatchedMatmul)}, build_bmm},
@@ -307,6 +332,8 @@ const std::array kTable = {
     BuilderRow{{"softmax", "y = softmax of every row of x", Parameters(kMatrix)}, build_softmax},
     BuilderRow{{"layer_norm", "y = layer_norm of every row of x", Parameters(kLayerNorm)}, build_layer_norm},
     BuilderRow{{"rms_norm", "y = rms_norm of every row of x", Parameters(kRmsNorm)}, build_rms_norm},
+    BuilderRow{{"attention", "y = softmax(q k^T / sqrt(d)) v, for each of batch x heads", Parameters(kAttention)},
+               build_attention},
 };
 
 }  // namespace

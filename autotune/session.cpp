@@ -43,7 +43,7 @@ std::vector<Choice> choose_schedules(const ir::Program& program, runtime::Device
     }
     return choices;
   }
-  for (const ir::Program& kernel : pipeline::kernels_of(program)) {
+  for (const ir::Program& kernel : pipeline::kernels_of(program, target)) {
     const compiler::Strategy& strategy = compiler::strategy_for(kernel, target);
     if (!kernel.externs.empty()) {
       choices.push_back({std::string(strategy.fields.strategy), "given"});

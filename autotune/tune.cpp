@@ -300,7 +300,7 @@ WinnerKey winner_key(const ir::Program& kernel, const Strategy& strategy, const 
 TuneResult tune(const ir::Program& program, runtime::Device& device, Store& store, const TuneSettings& settings,
                 const TuneObserver& observer) {
   const Clock::time_point start = Clock::now();
-  const std::vector<ir::Program> kernels = pipeline::kernels_of(program);
+  const std::vector<ir::Program> kernels = pipeline::kernels_of(program, device.info().target);
   TuneResult result;
   for (std::size_t k = 0; k < kernels.size() && !result.stopped; ++k) {
     if (!kernels[k].externs.empty()) {  // nothing to choose

@@ -138,14 +138,6 @@ std::vector<Axis> joined(std::vector<Axis> a, const std::vector<Axis>& b) {
   return a;
 }
 
-void factors_of(const Expr& e, std::vector<Expr>& factors) {
-  if (!is_call(e, Op::mul)) {
-    factors.push_back(e);
-    return;
-  }
-  for (const Expr& arg : e->args) factors_of(arg, factors);
-}
-
 // Which of `axes` an expression depends on, through the definitions that it reads.
 std::set<VarRef> axes_used(const Expr& e, const std::vector<Axis>& axes) {
   std::set<VarRef> used;
@@ -181,6 +173,16 @@ bool split_operands(const std::vector<Expr>& factors, const std::vector<Axis>& a
 }
 
 }  // namespace
+
+std::vector<Expr> factors_of(const Expr& product) {
+  if (!is_call(product, Op::mul)) return {product};
+  std::vector<Expr> factors;
+  for (const Expr& arg : product->args) {
+    const std::vector<Expr> own = factors_of(arg);
+    factors.insert(factors.end(), own.begin(), own.end());
+  }
+  return factors;
+}
 
 bool is_reduction(const Definition& definition) { return definition.value->kind == ExprKind::reduce; }
 
@@ -245,9 +247,7 @@ std::optional<Contraction> analyze_contraction(const Program& group) {
   for (const Axis& axis : axes) {
     if (!is_integer(axis.lo, 0)) return std::nullopt;
   }
-  std::vector<Expr> factors;
-  factors_of(value->args[0], factors);
-  if (!split_operands(factors, axes, result.a, result.b)) return std::nullopt;
+  if (!split_operands(factors_of(value->args[0]), axes, result.a, result.b)) return std::nullopt;
   const std::set<VarRef> a_axes = axes_used(result.a, axes), b_axes = axes_used(result.b, axes);
   for (const Axis& axis : result.product->axes) {
     const bool in_a = a_axes.contains(axis.var), in_b = b_axes.contains(axis.var);

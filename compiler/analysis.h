@@ -15,6 +15,9 @@ namespace quern::compiler {
 
 bool is_reduction(const ir::Definition& definition);  // its whole value is a reduction
 
+// The factors of a product of any number of them.
+std::vector<ir::Expr> factors_of(const ir::Expr& product);
+
 // An elementwise kernel: every definition is elementwise, and all outputs run over one space.
 struct Pointwise {
   std::vector<ir::Axis> axes;  // of the first output, from 0

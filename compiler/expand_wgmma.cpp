@@ -29,13 +29,28 @@ int mode_of(const Expr& operand, const VarRef& axis) {
 
 Expr code(DType dtype) { return Expr(static_cast<std::int64_t>(dtype)); }
 
-// The distance of evenly spaced starts, from one to the next.
-std::int64_t step_of(const std::vector<std::int64_t>& starts) {
-  const std::int64_t step = starts.size() > 1 ? starts[1] - starts[0] : 0;
-  for (std::size_t s = 0; s < starts.size(); ++s) {
-    ensure(starts[s] == starts[0] + static_cast<std::int64_t>(s) * step, "slices of a wgmma operand are evenly spaced");
+// Evenly spaced starts, `run` of them at a time: within a row of the tile, and from row to row.
+struct Steps {
+  std::int64_t step = 0, run = 1, far = 0;  // bytes
+
+  // How far the start number `n` lies from the first, in `unit`s.
+  Expr from_first(const Expr& n, std::int64_t unit) const {
+    return mod(n, run) * (step / unit) + div(n, run) * (far / unit);
   }
-  return step;
+};
+
+Steps steps_of(const std::vector<std::int64_t>& starts) {
+  Steps steps;
+  const auto count = static_cast<std::int64_t>(starts.size());
+  const auto from_first = [&](std::int64_t s) { return starts[static_cast<std::size_t>(s)] - starts[0]; };
+  if (count > 1) steps.step = from_first(1);
+  while (steps.run < count && from_first(steps.run) == steps.run * steps.step) ++steps.run;
+  if (steps.run < count) steps.far = from_first(steps.run);
+  for (std::int64_t s = 0; s < count; ++s) {
+    ensure(from_first(s) == s % steps.run * steps.step + s / steps.run * steps.far,
+           "slices of a wgmma operand are evenly spaced, in even rows");
+  }
+  return steps;
 }
 
 }  // namespace
@@ -70,7 +85,7 @@ Expander::Instructions Expander::instructions_of(const Mode& tiles, const std::s
 struct Expander::Described {
   BufferRef descriptor;
   std::vector<Stmt> make;
-  std::int64_t tile_step, k_step;  // bytes
+  Steps tiles, slices;
   bool transposed;
 };
 
@@ -85,13 +100,13 @@ Expander::Described Expander::describe(const Expr& operand, const Axis& own, con
   }
   const WgmmaDescriptor& d = std::get<WgmmaDescriptor>(described);
   Described result{
-      declare(name, DType::u64, Space::fragment, 1), {}, step_of(d.row_starts), step_of(d.k_starts), d.transposed};
+      declare(name, DType::u64, Space::fragment, 1), {}, steps_of(d.row_starts), steps_of(d.k_starts), d.transposed};
   substitution_[own.var.get()] = Expr(0);
   substitution_[k.var.get()] = Expr(0);
   Layout plain = buffer.layout;
   plain.swizzle = {};
   const Expr first =
-      apply(plain, Place::address, placed(buffer, operand->args)) + warps_tile * (result.tile_step / size);
+      apply(plain, Place::address, placed(buffer, operand->args)) + result.tiles.from_first(warps_tile, size);
   const Expr place = read(flat(buffer), {simplify(first, assumptions_)});
   result.make = {make_stmt(Alloc{result.descriptor}),
                  make_stmt(Intrinsic{IntrinsicId::wgmma_descriptor,
@@ -117,9 +132,9 @@ Stmt Expander::expand_wgmma(const Mma& mma) {
       return simplify(substitute(instructions.number, none), assumptions_);
     };
     const auto advanced = [&](const Described& operand, const Instructions& instructions) {
-      const Expr tile = simplify(instructions.number - of_warp(instructions), assumptions_);
-      const Expr units =
-          tile * (operand.tile_step / kDescriptorUnit) + Expr(slice) * (operand.k_step / kDescriptorUnit);
+      const Expr moved = operand.tiles.from_first(instructions.number, kDescriptorUnit) -
+                         operand.tiles.from_first(of_warp(instructions), kDescriptorUnit);
+      const Expr units = moved + operand.slices.from_first(slice, kDescriptorUnit);
       return element(operand.descriptor, 0) + cast(DType::u64, simplify(units, assumptions_));
     };
     std::vector<Stmt> body;

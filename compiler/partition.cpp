@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "compiler/analysis.h"
+#include "compiler/attention.h"
 #include "ir/rewrite.h"
 
 namespace quern::compiler {
@@ -42,9 +43,10 @@ Program without_unused(const Program& program) {
 
 class Partitioner {
  public:
-  explicit Partitioner(const Program& program) : program_(program) {}
+  Partitioner(const Program& program, const Fuses& fuses) : program_(program), fuses_(fuses) {}
 
   Partition run() {
+    if (fuses_) fuse_attention();
     for (const Definition& definition : program_.definitions) {
       if (is_reduction(definition) && !placed_.contains(definition.tensor.get())) grow_from(definition);
     }
@@ -128,6 +130,49 @@ class Partitioner {
     return false;
   }
 
+  // Attention as one kernel, where one does it all; the kernels whose results it reads come first.
+  void fuse_attention() {
+    std::vector<Group> cores;
+    for (const Definition& definition : program_.definitions) {
+      if (Group core = attention_core(program_, definition); !core.empty()) cores.push_back(std::move(core));
+    }
+    if (cores.empty()) return;
+    for (const Definition& definition : program_.definitions) {
+      const bool is_ahead = std::ranges::none_of(
+          cores, [&](const Group& core) { return ancestors(*definition.tensor).contains(core.front()->tensor.get()); });
+      if (is_reduction(definition) && !placed_.contains(definition.tensor.get()) && is_ahead) grow_from(definition);
+    }
+    for (const Group& core : cores) fuse(core);
+  }
+
+  // The core, what lies between its definitions, and what follows them, as far as one kernel goes.
+  void fuse(const Group& core) {
+    Group group, fused;
+    std::vector<TensorRef> unused;
+    const std::set<const Tensor*>& needed = ancestors(*core.back()->tensor);
+    for (const Definition& next : program_.definitions) {
+      const bool is_core = std::ranges::find(core, &next) != core.end();
+      const bool is_between = needed.contains(next.tensor.get()) && !is_reduction(next) && depends_on(next, group);
+      if (is_core || is_between) group.push_back(&next);
+    }
+    for (const Definition& next : program_.definitions) {
+      const bool is_member = std::ranges::find(group, &next) != group.end();
+      if (is_member || !depends_on(next, group) || leaves_and_returns(next, group)) continue;
+      Group candidate = group;
+      candidate.push_back(&next);
+      const bool is_whole = fuses_(build(candidate, unused));
+      // Up to the first that completes it everything belongs to it.
+      if (is_whole || fused.empty()) group = std::move(candidate);
+      if (is_whole) fused = group;
+    }
+    if (!fused.empty()) place(std::move(fused));
+  }
+
+  void place(Group group) {
+    for (const Definition* definition : group) placed_[definition->tensor.get()] = static_cast<int>(groups_.size());
+    groups_.push_back(std::move(group));
+  }
+
   // A reduction with everything behind it that one analysis still covers.
   void grow_from(const Definition& start) {
     Group group{&start};
@@ -146,8 +191,7 @@ class Partitioner {
       candidate.push_back(&next);
       if (covers(candidate)) group = std::move(candidate);
     }
-    for (const Definition* definition : group) placed_[definition->tensor.get()] = static_cast<int>(groups_.size());
-    groups_.push_back(std::move(group));
+    place(std::move(group));
   }
 
   // Reductions over the same data are done in one pass (mean and variance).
@@ -278,6 +322,7 @@ class Partitioner {
   }
 
   const Program& program_;
+  const Fuses& fuses_;
   std::vector<Group> groups_;
   std::map<const Tensor*, int> placed_;
   std::map<const Tensor*, std::set<const Tensor*>> ancestors_;
@@ -285,9 +330,9 @@ class Partitioner {
 
 }  // namespace
 
-Partition partition(const Program& canonical) {
+Partition partition(const Program& canonical, const Fuses& fuses) {
   const Program needed = without_unused(canonical);
-  return Partitioner(needed).run();
+  return Partitioner(needed, fuses).run();
 }
 
 }  // namespace quern::compiler

@@ -4,6 +4,7 @@
 // them; elementwise definitions that feed several kernels are computed in each. What one kernel leaves for another
 // lives in workspace.
 
+#include <functional>
 #include <vector>
 
 #include "ir/tensor.h"
@@ -15,6 +16,9 @@ struct Partition {
   std::vector<ir::TensorRef> workspace;  // tensors that pass between kernels and are no outputs
 };
 
-Partition partition(const ir::Program& canonical);
+// Whether one kernel computes a group around several reductions (attention.h).
+using Fuses = std::function<bool(const ir::Program& group)>;
+
+Partition partition(const ir::Program& canonical, const Fuses& fuses = {});
 
 }  // namespace quern::compiler

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ir/rescaling.h"
 #include "ir/scalar.h"
 
 namespace quern::ir {
@@ -65,6 +66,7 @@ class Compiler {
   }
 
   Code program(const Program& program) {
+    program_ = &program;
     if (!program.externs.empty()) {
       fail("extern {} of {} is CUDA text, which the reference evaluator does not run; leave the check out",
            program.externs[0].name, program.name);
@@ -163,8 +165,12 @@ class Compiler {
         ensure(it != slots_.end(), "a variable is bound by an axis or a symbol");
         return emit({.kind = Kind::index, .dtype = e->dtype, .number = it->second}, {});
       }
-      case ExprKind::cast:
-        return emit({.kind = Kind::cast, .dtype = e->dtype, .from = e->args[0]->dtype}, {compile(e->args[0])});
+      case ExprKind::cast: {
+        const DType from = e->args[0]->dtype;
+        const bool narrows = is_float(e->dtype) && is_float(from) && byte_size(e->dtype) < byte_size(from);
+        const bool rescales = narrows && program_ && match_numerator(*program_, e->args[0]);
+        return emit({.kind = Kind::cast, .dtype = e->dtype, .from = from, .rescales = rescales}, {compile(e->args[0])});
+      }
       case ExprKind::call:
         return compile_call(e);
       case ExprKind::read:
@@ -298,6 +304,7 @@ class Compiler {
 
   Sizes sizes_;
   bool expand_;
+  const Program* program_ = nullptr;
   Code code_;
   std::unordered_map<const Tensor*, std::uint32_t> inputs_, definitions_;
   std::unordered_map<const Variable*, std::uint32_t> slots_, locals_;

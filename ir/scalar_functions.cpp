@@ -206,6 +206,7 @@ Expr pow_derivative(Args x, int i) {
 // glibc's libmvec (at most 4 ulp); each row holds the larger one. Precedences: 1 ?:, 2 ||, 3 &&, 4 comparisons, 5 |,
 // 6 ^, 7 &, 8 shifts, 9 + -, 10 * / // %, 11 prefix.
 constexpr double kVectorUlp = 4;
+constexpr double kLeastExponent = -126;  // of exp2_flush: the smallest normal f32 is 2 to it
 
 // One paragraph a row.
 // clang-format off
@@ -284,6 +285,11 @@ const std::array<ScalarFunction, kOpCount> kTable = {{
      .trend = Trend::increasing, .reference = real<[](double x) { return std::exp2(x); }>,
      .derivative = [](Args x, int) { return f(Op::exp2, x[0]) * like(x[0], std::numbers::ln2); }, .cuda = "exp2f({0})",
      .cuda_f64 = "exp2({0})", .cpu = "exp2"},
+    {.op = Op::exp2_flush, .name = "exp2_flush", .arity = 1, .types = TypeRule::floating, .ulp = kVectorUlp,
+     .trend = Trend::increasing, .reference = real<[](double x) { return x < kLeastExponent ? 0 : std::exp2(x); }>,
+     .derivative = [](Args x, int) { return f(Op::exp2_flush, x[0]) * like(x[0], std::numbers::ln2); },
+     .expansion = [](Args x) { return select(less(x[0], like(x[0], kLeastExponent)), like(x[0], 0), f(Op::exp2, x[0])); },
+     .cuda = "exp2_flush({0})", .cuda_f64 = "exp2_flush({0})"},
     {.op = Op::log, .name = "log", .arity = 1, .types = TypeRule::floating, .ulp = kVectorUlp,
      .trend = Trend::increasing, .reference = real<[](double x) { return std::log(x); }>,
      .derivative = [](Args x, int) { return f(Op::div, like(x[0], 1), x[0]); }, .cuda = "logf({0})",

@@ -45,6 +45,7 @@ enum class Op : std::uint8_t {
   // exponentials
   exp,
   exp2,
+  exp2_flush,
   log,
   log1p,
   expm1,

@@ -62,6 +62,10 @@ void add(ScheduledProgram& result, ScheduledKernel kernel, const Target& target)
   }
 }
 
+compiler::Fuses fuses_on(const Target& target) {
+  return [&target](const ir::Program& group) { return compiler::fuses(group, target); };
+}
+
 std::vector<std::string_view> split_text(std::string_view text) {
   std::vector<std::string_view> parts;
   while (true) {
@@ -97,16 +101,16 @@ ChooseSchedule choose_text(std::string_view text) {
   };
 }
 
-std::vector<ir::Program> kernels_of(const ir::Program& program) {
+std::vector<ir::Program> kernels_of(const ir::Program& program, const Target& target) {
   ir::verify(program);
-  return compiler::partition(compiler::lift_reductions(program)).kernels;
+  return compiler::partition(compiler::lift_reductions(program), fuses_on(target)).kernels;
 }
 
 ScheduledProgram schedule_program(const ir::Program& program, const Target& target, const ChooseSchedule& choose) {
   ir::verify(program);
   const ir::Program canonical = compiler::lift_reductions(program);
   dump("lift_reductions", [&] { return ir::to_string(canonical); });
-  const compiler::Partition parts = compiler::partition(canonical);
+  const compiler::Partition parts = compiler::partition(canonical, fuses_on(target));
   for (const ir::Program& kernel : parts.kernels) dump("partition", [&] { return ir::to_string(kernel); });
   ScheduledProgram result{program, {}, parts.workspace};
   for (const ir::Program& kernel : parts.kernels) {

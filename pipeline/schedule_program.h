@@ -44,7 +44,7 @@ ChooseSchedule choose_text(std::string_view text);
 ScheduledProgram schedule_program(const ir::Program& program, const Target& target, const ChooseSchedule& choose);
 
 // The kernels that a choice is made for, before any is rewritten: what a tuner tunes one by one.
-std::vector<ir::Program> kernels_of(const ir::Program& program);
+std::vector<ir::Program> kernels_of(const ir::Program& program, const Target& target);
 
 // The schedules of all kernels, separated by "; ".
 std::string to_string(const ScheduledProgram& scheduled);

@@ -7,14 +7,16 @@ namespace quern::compiler {
 namespace {
 
 // In the order of asking: the most particular first. Externs stand apart: nobody chooses how they are computed.
-const std::array<Strategy, 4>& table() {
-  static const std::array<Strategy, 4> rows{kWgmma, kContraction, kReduction, kPointwise};
+const std::array<Strategy, 5>& table() {
+  static const std::array<Strategy, 5> rows{kAttention, kWgmma, kContraction, kReduction, kPointwise};
   return rows;
 }
 
 }  // namespace
 
 std::span<const Strategy> strategies() { return table(); }
+
+bool fuses(const ir::Program& group, const Target& target) { return kAttention.matches(group, target); }
 
 const Strategy& strategy_for(const ir::Program& kernel, const Target& target) {
   if (kExtern.matches(kernel, target)) return kExtern;

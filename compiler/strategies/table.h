@@ -7,6 +7,7 @@ namespace quern::compiler {
 
 extern const Strategy kPointwise;
 extern const Strategy kReduction;
+extern const Strategy kAttention;
 extern const Strategy kWgmma;
 extern const Strategy kContraction;
 extern const Strategy kExtern;

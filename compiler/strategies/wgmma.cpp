@@ -33,8 +33,6 @@ WgmmaSchedule::WgmmaSchedule(const Schedule& s)
 namespace {
 
 const FieldList& kFields = kWgmmaFields;
-constexpr std::int64_t kSwizzleElements = 64;  // 128 bytes of 2-byte elements
-constexpr std::int64_t kChunk = 64;
 constexpr std::int64_t kMostStride = 8, kMostOffset = 255, kLeastCorner = -128, kMostCorner = 127;  // of im2col
 
 // --- What it computes -----------------------------------------------------------------------------------------------
@@ -168,16 +166,7 @@ bool is_row_major(const WgmmaProblem& problem, const Definition& definition, con
 }
 
 std::int64_t wgmma_row(const WgmmaOperand& operand, std::int64_t own, std::int64_t bk) {
-  const std::int64_t along = operand.k_contiguous ? bk : own;
-  std::int64_t row = kSwizzleElements;
-  while (along % row != 0) row /= 2;
-  return row;
-}
-
-std::int64_t wgmma_chunk(std::int64_t bn) {
-  std::int64_t chunk = kChunk;
-  while (bn % chunk != 0) chunk /= 2;
-  return chunk;
+  return swizzle_row(operand.k_contiguous ? bk : own);
 }
 
 int wgmma_staged_outputs(const Program& program, const WgmmaProblem& problem) {
@@ -202,12 +191,11 @@ bool matches(const Program& program, const Target& target) {
   return target.is_gpu() && target.gpu.features.wgmma && target.gpu.features.tma && analyze_wgmma(program).has_value();
 }
 
-constexpr std::int64_t kElementBytes = 2;
 constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the first buffer, and the mbarriers
 
-std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kElementBytes; }
+std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kHalfBytes; }
 std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
-  return 2 * outputs * s.bm * wgmma_chunk(s.bn) * kElementBytes;
+  return 2 * outputs * s.bm * swizzle_row(s.bn) * kHalfBytes;
 }
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
@@ -297,12 +285,11 @@ Verdict check_block(const WgmmaSchedule& s) {
   if (s.bn < 16 || s.bn % 16 != 0 || s.bn > 256) {
     return {fmt::format("block n={} is not a multiple of 16 from 16 to 256", s.bn)};
   }
-  if (s.bk != kSwizzleElements)
-    return {fmt::format("block k={} is not {}, a row of 128 bytes", s.bk, kSwizzleElements)};
-  const std::int64_t registers = s.accumulators() + kOtherRegisters, most = s.consumer_registers();
+  if (s.bk != kSwizzleSpan) return {fmt::format("block k={} is not {}, a row of 128 bytes", s.bk, kSwizzleSpan)};
+  const std::int64_t registers = s.accumulator_registers() + kOtherRegisters, most = consumer_registers(s.consumers);
   if (registers > most) {
     return {fmt::format("a consumer's thread takes {} registers for accumulators and {} for others, of {}",
-                        s.accumulators(), kOtherRegisters, most)};
+                        s.accumulator_registers(), kOtherRegisters, most)};
   }
   return {};
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "compiler/strategies/contraction.h"
+#include "compiler/strategies/hopper_tiles.h"
 
 namespace quern::compiler {
 
@@ -18,18 +19,13 @@ namespace quern::compiler {
 // together, and in which order; pad: whether matrices are copied to aligned rows first.
 extern const FieldList kWgmmaFields;
 
-inline constexpr std::int64_t kWgmmaRows = 64;  // of one instruction
-
 struct WgmmaSchedule {
   std::int64_t bm, bn, bk, consumers, stages, cluster_m, cluster_n, raster;
   bool hilbert;
 
   explicit WgmmaSchedule(const Schedule& schedule);
   std::int64_t cluster() const { return cluster_m * cluster_n; }
-  // Of a thread, as roles hand them over (hopper.md 4.1).
-  int producer_registers() const { return consumers == 1 ? 56 : consumers == 2 ? 40 : 32; }
-  int consumer_registers() const { return consumers == 1 ? 240 : consumers == 2 ? 232 : 160; }
-  std::int64_t accumulators() const { return bm / kWgmmaRows / consumers * bn / 2; }  // registers of a thread
+  std::int64_t accumulator_registers() const { return bm / kWgmmaRows / consumers * bn / 2; }  // registers of a thread
 };
 
 // An operand as the kernel reads it: every index is one axis of the contraction, or, for the pixels of a convolution,
@@ -57,9 +53,6 @@ bool is_row_major(const WgmmaProblem& problem, const ir::Definition& definition,
 // Elements of a row of the operand's shared tile, which is one span of its swizzle: along k, or along its own axis, of
 // which a block loads `own` elements at a time.
 std::int64_t wgmma_row(const WgmmaOperand& operand, std::int64_t own, std::int64_t bk);
-
-// Columns that the epilogue sends at a time.
-std::int64_t wgmma_chunk(std::int64_t bn);
 
 // Outputs of 2-byte elements, each of which has a staging buffer.
 int wgmma_staged_outputs(const ir::Program& program, const WgmmaProblem& problem);

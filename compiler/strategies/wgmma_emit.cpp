@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "compiler/strategies/hopper_tiles.h"
 #include "compiler/strategies/tile_order.h"
 #include "compiler/strategies/wgmma.h"
 #include "ir/fragment_layouts.h"
@@ -17,22 +18,7 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-constexpr int kGroupWarps = 4;
-constexpr std::int64_t kBytes = 2;        // of an operand's element
-constexpr std::int64_t kCopyBytes = 16;   // of which a tensor map's rows and their begins are multiples
-constexpr std::int64_t kSwizzled = 1024;  // alignment of a swizzled tile
-constexpr std::int64_t kGroupThreads = 128;
 constexpr std::int64_t kCertain = 16;  // processors of the smallest part of a chip
-
-Stmt let(const VarRef& var, const Expr& value) { return make_stmt(Let{var, value}); }
-Stmt intrinsic(IntrinsicId id, std::vector<Expr> args = {}) { return make_stmt(Intrinsic{id, std::move(args)}); }
-
-// Rows of `row` elements, each a span of the hardware's swizzle.
-Swizzle swizzle_of(std::int64_t row) {
-  int bits = 0;
-  while ((std::int64_t{8} << bits) < row) ++bits;
-  return {bits, 3, 3};
-}
 
 class Writer {
  public:
@@ -76,20 +62,8 @@ class Writer {
     std::int64_t share;  // of them that this block of the cluster loads for all
   };
 
-  // Whether tensor maps can say where a tensor lies, for every call that the facts let through.
   bool is_copied_in_bulk(const Tensor& tensor) const {
-    const Buffer& buffer = as_buffer(*emitter_.param(tensor));
-    if (buffer.alignment % kCopyBytes != 0) return false;
-    const std::vector<Expr> strides = element_strides(buffer);
-    for (std::size_t d = 0; d < strides.size(); ++d) {
-      const bool is_last = d + 1 == strides.size();
-      if (is_last ? !is_integer(simplify(strides[d], known_), 1)
-                  : divisor(strides[d], known_) % (kCopyBytes / kBytes) != 0) {
-        return false;
-      }
-      if (prove(less(0, buffer.shape[d]), known_) != true) return false;
-    }
-    return true;
+    return compiler::is_copied_in_bulk(as_buffer(*emitter_.param(tensor)), known_);
   }
   bool is_copied_in_bulk(const WgmmaOperand& operand, const Expr& own) const {
     return is_copied_in_bulk(*operand.source->tensor) && prove(less(0, own), known_) == true;
@@ -98,31 +72,21 @@ class Writer {
   void take_ordinary_loads() {
     kernel_.comment = fmt::format(
         "ordinary loads instead of bulk copies{}: rows of the operands may not begin at multiples of {} bytes",
-        schedule_.cluster() > 1 ? ", without a cluster" : "", kCopyBytes);
+        schedule_.cluster() > 1 ? ", without a cluster" : "", kBulkBytes);
     schedule_.cluster_m = schedule_.cluster_n = 1;
   }
 
   Staged stage(const WgmmaOperand& operand, const std::string& name, std::int64_t own, std::int64_t sharers) {
-    const std::int64_t share = own / sharers, row = wgmma_row(operand, share, schedule_.bk), bk = schedule_.bk;
-    Mode along_own, along_k;
-    if (operand.k_contiguous) {
-      along_own = {{own, Place::address, row}};
-      along_k = {{row, Place::address, 1}, {bk / row, Place::address, own * row}};
-    } else {
-      along_own = {{row, Place::address, 1}, {own / row, Place::address, bk * row}};
-      along_k = {{bk, Place::address, row}};
-    }
-    const Layout layout{{{{schedule_.stages, Place::address, own * bk}}, along_own, along_k}, swizzle_of(row)};
+    const std::int64_t share = own / sharers, row = wgmma_row(operand, share, schedule_.bk);
+    const Layout layout = operand_tiles(schedule_.stages, own, schedule_.bk, operand.k_contiguous, row);
     const BufferRef shared = make_buffer(name + "_s", operand.source->dtype, Space::shared, layout, kSwizzled);
     kernel_.shared.push_back(shared);
     return {&operand, shared, own, share};
   }
 
   BufferRef barrier(std::string name) {
-    const std::int64_t extents[] = {schedule_.stages};
-    const BufferRef buffer = make_buffer(std::move(name), DType::u64, Space::barrier, row_major(extents), 8);
-    kernel_.shared.push_back(buffer);
-    return buffer;
+    kernel_.shared.push_back(barriers(std::move(name), schedule_.stages));
+    return kernel_.shared.back();
   }
 
   static Expr at(const BufferRef& buffer, const Expr& stage) { return read(buffer, {stage}); }
@@ -187,15 +151,11 @@ class Writer {
     const VarRef s = make_var("s");
     const Expr loaders = bulk_ ? Expr(1) : Expr(kGroupThreads);
     const Expr readers = schedule_.consumers * schedule_.cluster();
-    return make_stmt(
-        Role{.name = "setup",
-             .lo = 0,
-             .hi = 1,
-             .elected = true,
-             .body = block({make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll,
-                                          block({intrinsic(IntrinsicId::mbarrier_init, {at(full_, s), loaders}),
-                                                 intrinsic(IntrinsicId::mbarrier_init, {at(empty_, s), readers})})}),
-                            intrinsic(IntrinsicId::mbarrier_init_fence)})});
+    return elected("setup", 1,
+                   {make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll,
+                                  block({intrinsic(IntrinsicId::mbarrier_init, {at(full_, s), loaders}),
+                                         intrinsic(IntrinsicId::mbarrier_init, {at(empty_, s), readers})})}),
+                    intrinsic(IntrinsicId::mbarrier_init_fence)});
   }
 
   // All threads of the block, or of the cluster.
@@ -213,7 +173,7 @@ class Writer {
     std::vector<Stmt> body{let(step, number), let(s, stage_of(Expr(step))),
                            intrinsic(IntrinsicId::mbarrier_wait, {at(empty_, s), mod(parity_of(Expr(step)) + 1, 2)})};
     if (bulk_) {
-      const std::int64_t bytes = (schedule_.bm + schedule_.bn) * schedule_.bk * kBytes;
+      const std::int64_t bytes = (schedule_.bm + schedule_.bn) * schedule_.bk * kHalfBytes;
       body.push_back(intrinsic(IntrinsicId::mbarrier_expect, {at(full_, s), Expr(bytes)}));
     }
     for (const Staged* staged : {&a_, &b_}) body.push_back(load(*staged, tile, q, s));
@@ -225,56 +185,46 @@ class Writer {
     return make_stmt(Role{.name = "producer",
                           .lo = 0,
                           .hi = kGroupWarps,
-                          .registers = bulk_ ? schedule_.producer_registers() : 0,
+                          .registers = bulk_ ? producer_registers(schedule_.consumers) : 0,
                           .elected = bulk_,
                           .body = block({for_each_tile(tile, {steps})})});
   }
 
-  // [own, k] over the producer's threads, lanes along what memory walks.
-  Layout over_producer(std::int64_t own, bool k_contiguous) const {
-    const std::int64_t bk = schedule_.bk;
-    if (k_contiguous) {
-      return {{{{kGroupWarps, Place::warp, 1}, {own / kGroupWarps, Place::reg, bk / 32}},
-               {{32, Place::lane, 1}, {bk / 32, Place::reg, 1}}},
-              {}};
-    }
-    const std::int64_t lanes = own % 32 == 0 ? 32 : 16, across = 32 / lanes * kGroupWarps;
-    return {{{{lanes, Place::lane, 1}, {own / lanes, Place::reg, bk / across}},
-             {{32 / lanes, Place::lane, lanes}, {kGroupWarps, Place::warp, 1}, {bk / across, Place::reg, 1}}},
-            {}};
-  }
-
   // The operand's tile of step `q`: of a cluster's, the share that this block loads for all.
   Stmt load(const Staged& staged, const Tile& tile, const VarRef& q, const VarRef& s) const {
+    if (bulk_) return load_part(staged, tile, q, s, {0, 0, {staged.share, schedule_.bk}, {}});
+    return load_in_steps(staged.own, schedule_.bk, staged.operand->k_contiguous,
+                         [&](const LoadStep& step) { return load_part(staged, tile, q, s, step); });
+  }
+
+  Stmt load_part(const Staged& staged, const Tile& tile, const VarRef& q, const VarRef& s, const LoadStep& part) const {
     const bool is_a = &staged == &a_;
     const WgmmaOperand& operand = *staged.operand;
     const VarRef i = make_var(is_a ? "i" : "j"), p = make_var("p");
     const bool shared = staged.share != staged.own;
-    const Expr within = shared ? rank_ * staged.share + i : Expr(i);
+    const Expr within = shared ? rank_ * staged.share + i : part.own + i, depth = part.k + p;
     const Expr own = Expr(is_a ? tile.row : tile.column) + within;
     // What a cluster shares begins where its first block's tile does.
     Substitution axes = is_a ? place_axes(problem_.contraction, tile.batch, own, {}, {})
                              : place_axes(problem_.contraction, tile.batch, {}, own, {});
     const std::vector<Expr> outer = unravel(div(Expr(q), inner_steps()), problem_.outer_k);
     for (std::size_t d = 0; d < outer.size(); ++d) axes[problem_.outer_k[d].var] = outer[d];
-    const Expr k = (problem_.outer_k.empty() ? Expr(q) : mod(Expr(q), inner_steps())) * schedule_.bk + p;
+    const Expr k = (problem_.outer_k.empty() ? Expr(q) : mod(Expr(q), inner_steps())) * schedule_.bk + depth;
     axes[problem_.inner_k.var] = k;
-    Map map{.axes = {{i, 0, staged.share}, {p, 0, schedule_.bk}}, .distribution = {}};
+    Map map{.axes = {{i, 0, part.extents[0]}, {p, 0, part.extents[1]}}, .distribution = part.distribution};
     Emitter::Scope scope(emitter_, axes);
     const Expr zero = constant(operand.source->dtype, 0.0);
     if (bulk_) {
       std::vector<Expr> index;
       for (const Expr& e : operand.source->args) index.push_back(scope.lower(e));
-      scope.store(staged.shared, {Expr(s), within, Expr(p)},
-                  read(emitter_.param(*operand.source->tensor), index, zero));
+      scope.store(staged.shared, {Expr(s), within, depth}, read(emitter_.param(*operand.source->tensor), index, zero));
       map.via = operand.im2col ? Via::tma_im2col : Via::tma_load;
       map.barrier = at(full_, s);
       if (shared) map.multicast = static_cast<std::uint16_t>((1 << schedule_.cluster()) - 1);
     } else {
       const Expr extent = is_a ? problem_.m : problem_.n;
       const Expr where = both(less(own, extent), less(k, problem_.inner_k.hi));
-      scope.store(staged.shared, {Expr(s), within, Expr(p)}, scope.lower_guarded(operand.source, where, zero));
-      map.distribution = over_producer(staged.own, operand.k_contiguous);
+      scope.store(staged.shared, {Expr(s), within, depth}, scope.lower_guarded(operand.source, where, zero));
     }
     map.body = scope.finish();
     return make_stmt(std::move(map));
@@ -285,13 +235,7 @@ class Writer {
   // Rows of the tile that a consumer holds.
   std::int64_t own_rows() const { return schedule_.bm / schedule_.consumers; }
 
-  // [rows, columns] over a consumer's warps.
-  Layout held(std::int64_t columns) const {
-    const std::int64_t tiles = own_rows() / kWgmmaRows;
-    Mode rows{{8, Place::lane, 4}, {2, Place::reg, 2}, {4, Place::warp, 1}};
-    if (tiles > 1) rows.push_back({tiles, Place::reg, columns / 2});
-    return {{rows, {{2, Place::reg, 1}, {4, Place::lane, 1}, {columns / 8, Place::reg, 4}}}, {}};
-  }
+  Layout held(std::int64_t columns) const { return accumulators(own_rows(), columns); }
 
   // Of the block's tile.
   Expr own_row(const VarRef& i) const { return schedule_.consumers == 1 ? Expr(i) : Expr(group_) * own_rows() + i; }
@@ -304,7 +248,7 @@ class Writer {
       arrive = make_stmt(For{r, 0, schedule_.cluster(), 1, ForKind::unroll,
                              intrinsic(IntrinsicId::mbarrier_release_cluster, {barrier, Expr(r)})});
     }
-    return make_stmt(Role{.name = name, .lo = 0, .hi = kGroupWarps, .elected = true, .body = block({arrive})});
+    return elected(name, kGroupWarps, {arrive});
   }
 
   // One group of products stays in flight: a stage is released once the next one's are issued.
@@ -335,16 +279,12 @@ class Writer {
     for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
     std::vector<Stmt> all{for_each_tile(tile, std::move(body))};
     if (!staged_.empty()) {
-      all.push_back(make_stmt(Role{.name = "flush",
-                                   .lo = 0,
-                                   .hi = 1,
-                                   .elected = true,
-                                   .body = block({intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})})}));
+      all.push_back(elected("flush", 1, {intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})}));
     }
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
                           .hi = kernel_.warps,
-                          .registers = bulk_ ? schedule_.consumer_registers() : 0,
+                          .registers = bulk_ ? consumer_registers(schedule_.consumers) : 0,
                           .body = block(std::move(all)),
                           .groups = static_cast<int>(schedule_.consumers),
                           .group = group_});
@@ -365,7 +305,7 @@ class Writer {
       if (!is_output(program_, *member.definition->tensor)) continue;
       const Tensor& tensor = *member.definition->tensor;
       if (!is_row_major(problem_, *member.definition, member.to_space) || !is_copied_in_bulk(tensor)) continue;
-      const std::int64_t chunk = wgmma_chunk(schedule_.bn);
+      const std::int64_t chunk = swizzle_row(schedule_.bn);
       const Layout layout{{{{2, Place::address, schedule_.bm * chunk}},
                            {{schedule_.bm, Place::address, chunk}},
                            {{chunk, Place::address, 1}}},
@@ -410,14 +350,10 @@ class Writer {
   std::vector<Stmt> epilogue(const Tile& tile) {
     std::vector<Stmt> body = store_directly(tile);
     if (staged_.empty()) return body;
-    const std::int64_t chunk = wgmma_chunk(schedule_.bn), chunks = schedule_.bn / chunk;
+    const std::int64_t chunk = swizzle_row(schedule_.bn), chunks = schedule_.bn / chunk;
     const VarRef c = make_var("c"), buffer = make_var("buffer");
     std::vector<Stmt> send{let(buffer, mod(div(Expr(tile.number) - worker_, workers_) * chunks + c, 2)),
-                           make_stmt(Role{.name = "drain",
-                                          .lo = 0,
-                                          .hi = 1,
-                                          .elected = true,
-                                          .body = block({intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)})})}),
+                           elected("drain", 1, {intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)})}),
                            intrinsic(IntrinsicId::barrier)};
     for (const Sent& sent : staged_) send.push_back(make_stmt(Alloc{sent.values}));
     send.push_back(compute(tile, Expr(c) * chunk, chunk));
@@ -427,8 +363,7 @@ class Writer {
     std::vector<Stmt> copies;
     for (const Sent& sent : staged_) copies.push_back(to_memory(sent, tile, buffer, Expr(c) * chunk, chunk));
     copies.push_back(intrinsic(IntrinsicId::tma_store_commit));
-    send.push_back(
-        make_stmt(Role{.name = "send", .lo = 0, .hi = 1, .elected = true, .body = block(std::move(copies))}));
+    send.push_back(elected("send", 1, std::move(copies)));
     body.push_back(make_stmt(For{c, 0, chunks, 1, ForKind::unroll, block(std::move(send))}));
     return body;
   }

@@ -95,6 +95,16 @@ QUERN_API Tensor reduce(std::string_view reducer, const Tensor& x, const AxesOpt
 QUERN_API Tensor softmax(const Tensor& x, int axis = -1, std::optional<DType> dtype = std::nullopt,
                          const std::string& name = "y");
 
+struct AttentionOptions {
+  bool causal = false;               // query i sees the keys j <= i
+  std::optional<double> scale = {};  // of the scores; absent: 1 / sqrt(d), for a d that is a number
+  std::string name = "y";
+};
+
+// softmax(scale * q k^T) v for q [..., i, d], k [..., j, d], v [..., j, e] of one float dtype, which is the result's
+// [..., i, e] too. Scores and sums are of f32; the softmax's numerators are rounded to the dtype before they meet v.
+QUERN_API Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
+
 struct NormOptions {
   double epsilon = 1e-5;
   std::optional<Tensor> weight = {};  // [d], d the last dimension: multiplied in after the division

@@ -117,6 +117,14 @@ __device__ __forceinline__ float q_max(float a, float b) {
 }
 __device__ __forceinline__ double q_max(double a, double b) { return a > b || a != a ? a : b; }
 
+// @exp2_flush
+__device__ __forceinline__ float exp2_flush(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+__device__ __forceinline__ double exp2_flush(double x) { return x < -126 ? 0 : exp2(x); }
+
 // @q_abs
 template <typename T>
 __device__ __forceinline__ T q_abs(T a) {

@@ -1,0 +1,238 @@
+#include "compiler/attention.h"
+
+#include <algorithm>
+
+#include "compiler/analysis.h"
+#include "ir/rescaling.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+const Expr* only_sum(const Definition& definition) {
+  const Expr& value = definition.value;
+  const bool is_sum = is_reduction(definition) && value->reduce->reducer == Reducer::sum && !value->where &&
+                      value->reduce->axes.size() == 1 && value->reduce->contract.order == Order::any &&
+                      value->dtype == DType::f32 &&
+                      value->reduce->contract.accumulator.value_or(DType::f32) == DType::f32;
+  return is_sum ? &value->args[0] : nullptr;
+}
+
+// The element of an input of 2-byte floats that a factor widens to f32.
+Expr widened_read(const Program& program, const Expr& factor) {
+  const Expr widened = resolve(program, factor);
+  if (widened->kind != ExprKind::cast || widened->dtype != DType::f32) return {};
+  const Expr source = resolve(program, widened->args[0]);
+  const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
+  return source->kind == ExprKind::read && !source->fill && is_half ? source : Expr();
+}
+
+// The numerator that a factor rounds to a 2-byte float and widens again.
+struct Rounded {
+  Numerator numerator;
+  DType dtype;
+};
+
+std::optional<Rounded> rounded_numerator(const Program& program, const Expr& factor) {
+  const Expr widened = resolve(program, factor);
+  if (widened->kind != ExprKind::cast || widened->dtype != DType::f32) return {};
+  const Expr narrow = resolve(program, widened->args[0]);
+  if (narrow->kind != ExprKind::cast || byte_size(narrow->dtype) != 2 || !is_float(narrow->dtype)) return {};
+  const auto numerator = match_numerator(program, narrow->args[0]);
+  return numerator ? std::optional<Rounded>({*numerator, narrow->dtype}) : std::nullopt;
+}
+
+// A product of numerators and values.
+struct Mixture {
+  Rounded rounded;
+  Expr values;
+};
+
+std::optional<Mixture> mixture_of(const Program& program, const Definition& product) {
+  const Expr* term = only_sum(product);
+  if (!term) return {};
+  const std::vector<Expr> factors = factors_of(*term);
+  if (factors.size() != 2) return {};
+  for (const int first : {0, 1}) {
+    const auto rounded = rounded_numerator(program, factors[static_cast<std::size_t>(first)]);
+    const Expr values = widened_read(program, factors[static_cast<std::size_t>(1 - first)]);
+    if (rounded && values && rounded->numerator.max && rounded->numerator.axis == product.value->reduce->axes[0].var) {
+      return Mixture{*rounded, values};
+    }
+  }
+  return {};
+}
+
+// The one reduction that the logit reads, and that read.
+std::pair<const Definition*, Expr> scores_in(const Program& program, const Expr& logit) {
+  std::pair<const Definition*, Expr> found{};
+  bool is_one = true;
+  visit(logit, [&](const Expr& e) {
+    const Definition* definition = e->kind == ExprKind::read ? definition_of(program, *e->tensor) : nullptr;
+    if (definition) {
+      is_one = is_one && (!found.first || equal(found.second, e));
+      found = {definition, e};
+    }
+    return true;
+  });
+  return is_one ? found : std::pair<const Definition*, Expr>{};
+}
+
+// Every index of the read is a variable of its own of `own`, or depends on the batch alone.
+bool is_tile(const Expr& read, const std::vector<VarRef>& own, const std::vector<Axis>& batch) {
+  std::vector<bool> seen(own.size());
+  for (const Expr& index : read->args) {
+    const auto at = std::ranges::find_if(own, [&](const VarRef& var) { return is_variable(index, var); });
+    if (at != own.end()) {
+      if (seen[static_cast<std::size_t>(at - own.begin())]) return false;
+      seen[static_cast<std::size_t>(at - own.begin())] = true;
+      continue;
+    }
+    for (const VarRef& var : free_variables(index)) {
+      if (std::ranges::none_of(batch, [&](const Axis& axis) { return axis.var == var; })) return false;
+    }
+    if (!tensors_read(index).empty()) return false;
+  }
+  return std::ranges::all_of(seen, [](bool s) { return s; }) && is_variable(read->args.back(), own.back());
+}
+
+// The axes of `definition` in the place of which a read of it has these plain axes; nothing where they are not.
+std::optional<Substitution> axes_of(const Definition& definition, const Expr& read) {
+  Substitution map;
+  for (std::size_t d = 0; d < read->args.size(); ++d) {
+    if (read->args[d]->kind != ExprKind::variable) return {};
+    map[definition.axes[d].var] = read->args[d];
+  }
+  return map;
+}
+
+// Fills in axes and operands; false where they are not attention's.
+bool find_operands(const Program& program, const Mixture& mixture, Attention& a) {
+  a.key = a.product->value->reduce->axes[0];
+  a.logit = mixture.rounded.numerator.logit;
+  a.numerator = mixture.rounded.dtype;
+  a.v = mixture.values;
+  const auto [scores, read] = scores_in(program, a.logit);
+  const Expr* term = scores ? only_sum(*scores) : nullptr;
+  if (!term || factors_of(*term).size() != 2) return false;
+  a.scores = scores;
+  const auto to_space = axes_of(*scores, read);
+  if (!to_space) return false;
+  a.depth = scores->value->reduce->axes[0];
+  for (const Axis& axis : a.product->axes) {
+    const bool in_scores = uses(read, axis.var), in_values = uses(a.v, axis.var);
+    if (!in_scores && !in_values) return false;
+    if (in_scores && in_values) a.batch.push_back(axis);
+    if (in_scores && !in_values) a.row = axis;
+    if (!in_scores && in_values) a.column = axis;
+  }
+  if (a.product->axes.size() != a.batch.size() + 2 || !a.row.var || !a.column.var || !uses(read, a.key.var)) return false;
+  for (const Expr& factor : factors_of(*term)) {
+    const Expr widened = widened_read(program, factor);
+    if (!widened) return false;
+    const Expr operand = substitute(widened, *to_space);
+    (uses(operand, a.row.var) ? a.q : a.k) = operand;
+  }
+  return a.q && a.k && is_tile(a.q, {a.row.var, a.depth.var}, a.batch) &&
+         is_tile(a.k, {a.key.var, a.depth.var}, a.batch) && is_tile(a.v, {a.key.var, a.column.var}, a.batch);
+}
+
+// The sum of the same numerators, where there is one.
+void find_total(const Program& program, const Numerator& numerator, Attention& a) {
+  const Expr scores = scores_in(program, numerator.logit).second;
+  for (const Definition& definition : program.definitions) {
+    const Expr* term = only_sum(definition);
+    const auto own = term && &definition != a.product ? match_numerator(program, *term) : std::nullopt;
+    if (!own || own->max != numerator.max || own->axis != definition.value->reduce->axes[0].var) continue;
+    const Expr read = scores_in(program, own->logit).second;
+    if (!read) continue;
+    Substitution to_space;
+    for (std::size_t d = 0; d < read->args.size(); ++d) {
+      if (read->args[d]->kind == ExprKind::variable) to_space[read->args[d]->var] = scores->args[d];
+    }
+    if (!equal(substitute(own->logit, to_space), numerator.logit)) continue;
+    a.total = &definition;
+    a.total_to_space = std::move(to_space);
+    return;
+  }
+}
+
+// Where an output stands that reads the product, and the total with it, at its own axes.
+std::optional<Attention::Member> member_of(const Program& program, const Attention& a, const Definition& output) {
+  if (&output == a.product) return Attention::Member{&output, {}};
+  if (is_reduction(output)) return {};
+  const Expr value = inline_definitions(program, output.value);
+  std::vector<Expr> products, totals;
+  bool is_plain = true;
+  visit(value, [&](const Expr& e) {
+    const Definition* source = e->kind == ExprKind::read ? definition_of(program, *e->tensor) : nullptr;
+    if (source == a.product && source) products.push_back(e);
+    if (source == a.total && source) totals.push_back(e);
+    is_plain = is_plain && (!source || source == a.product || source == a.total);
+    return true;
+  });
+  if (!is_plain || products.empty() || output.axes.size() != a.product->axes.size()) return {};
+  const auto place = axes_of(*a.product, products[0]);
+  if (!place) return {};
+  for (const Expr& e : products) is_plain = is_plain && equal(e, products[0]);
+  for (const Expr& e : totals) {
+    for (std::size_t d = 0; d < e->args.size(); ++d) {
+      const Expr expected = substitute(a.total_to_space.at(a.total->axes[d].var), *place);
+      is_plain = is_plain && equal(e->args[d], expected);
+    }
+  }
+  Attention::Member member{&output, {}};
+  for (const auto& [axis, at] : *place) member.to_space[at->var] = Expr(axis);
+  for (const Axis& axis : output.axes) is_plain = is_plain && member.to_space.contains(axis.var);
+  return is_plain ? std::optional(member) : std::nullopt;
+}
+
+// The reductions that one kernel computes on the way.
+std::optional<Attention> attention_of(const Program& program, const Definition& product) {
+  const auto mixture = mixture_of(program, product);
+  if (!mixture) return {};
+  Attention a{};
+  a.product = &product;
+  a.largest = mixture->rounded.numerator.max;
+  if (!find_operands(program, *mixture, a)) return {};
+  find_total(program, mixture->rounded.numerator, a);
+  return a;
+}
+
+}  // namespace
+
+std::vector<const Definition*> attention_core(const Program& canonical, const Definition& product) {
+  const auto a = attention_of(canonical, product);
+  if (!a) return {};
+  if (!a->total) return {a->scores, a->largest, a->product};
+  return {a->scores, a->largest, a->total, a->product};
+}
+
+std::optional<Attention> analyze_attention(const Program& group) {
+  const Definition* product = nullptr;
+  std::size_t reductions = 0;
+  for (const Definition& definition : group.definitions) {
+    if (!is_reduction(definition)) continue;
+    ++reductions;
+    if (!attention_core(group, definition).empty()) product = &definition;
+  }
+  if (!product) return {};
+  std::optional<Attention> a = attention_of(group, *product);
+  if (reductions != (a->total ? 4 : 3)) return {};
+  for (const Expr* operand : {&a->q, &a->k, &a->v}) {
+    if (!is_input(group, *(*operand)->tensor) || (*operand)->dtype != a->numerator) return {};
+  }
+  for (const Axis& axis : a->product->axes) {
+    if (!is_integer(axis.lo, 0)) return {};
+  }
+  for (const Output& output : group.outputs) {
+    const auto member = member_of(group, *a, *definition_of(group, *output.tensor));
+    if (!member) return {};
+    a->outputs.push_back(*member);
+  }
+  return a;
+}
+
+}  // namespace quern::compiler

@@ -1,0 +1,520 @@
+// The kernel of the attention strategy, in tile form.
+
+#include <algorithm>
+#include <limits>
+#include <numbers>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "compiler/strategies/attention.h"
+#include "compiler/strategies/emitter.h"
+#include "compiler/strategies/hopper_tiles.h"
+#include "compiler/strategies/space.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+Expr f32(double value) { return constant(DType::f32, value); }
+// What the sums lose of it ir/rescaling.h admits.
+Expr exp2(const Expr& x) { return call(Op::exp2_flush, {x}); }
+constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+
+class Writer {
+ public:
+  Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
+      : program_(program),
+        attention_(*analyze_attention(program)),
+        logit_(split_logit(attention_.logit)),
+        schedule_(schedule),
+        kernel_(kernel_frame(program, facts, target)),
+        known_(known_in(program, facts)),
+        emitter_(program, kernel_),
+        depth_(*as_integer(attention_.depth.hi)),
+        columns_(*as_integer(attention_.column.hi)) {
+    kernel_.warps = static_cast<int>(1 + schedule_.consumers) * kGroupWarps;
+    kernel_.min_blocks_per_sm = 1;
+  }
+
+  Kernel run() {
+    const Attention& a = attention_;
+    bulk_ = std::ranges::all_of(std::array{a.q, a.k, a.v}, [&](const Expr& read) { return is_bulk(*read->tensor); }) &&
+            prove(less(0, a.row.hi), known_) == true && prove(less(0, a.key.hi), known_) == true;
+    if (!bulk_) {
+      kernel_.comment = fmt::format(
+          "ordinary loads instead of bulk copies: rows of the operands may not begin at multiples of {} bytes",
+          kBulkBytes);
+    }
+    lay_out_grid();
+    q_ = operand("q_s", a.q, 1, schedule_.bm, depth_, true);
+    k_ = operand("k_s", a.k, schedule_.stages, schedule_.bn, depth_, true);
+    v_ = operand("v_s", a.v, schedule_.stages, columns_, schedule_.bn, false);
+    q_full_ = barrier("q_full", 1);
+    k_full_ = barrier("k_full", schedule_.stages);
+    k_empty_ = barrier("k_empty", schedule_.stages);
+    v_full_ = barrier("v_full", schedule_.stages);
+    v_empty_ = barrier("v_empty", schedule_.stages);
+    std::vector<Stmt> body{set_up(), intrinsic(IntrinsicId::barrier)};
+    for (Stmt& stmt : place_) body.push_back(std::move(stmt));
+    body.push_back(producer());
+    body.push_back(consumer());
+    kernel_.body = block(std::move(body));
+    return kernel_;
+  }
+
+ private:
+  // --- The grid -----------------------------------------------------------------------------------------------------
+
+  // A block for each tile of rows, those of one batch side by side: they read the same keys. Where later rows see more
+  // keys, they go first.
+  void lay_out_grid() {
+    const Expr tiles = simplify(ceil_div(attention_.row.hi, schedule_.bm), known_);
+    Expr batches = 1;
+    for (const Axis& axis : attention_.batch) batches = batches * axis.hi;
+    const VarRef id = make_var("block");
+    kernel_.block = {id};
+    kernel_.grid = {simplify(tiles * batches, known_)};
+    const Expr limit = key_limit(attention_, known_in(program_, program_.facts, all_axes()));
+    const Expr tile = mod(Expr(id), tiles);
+    place_.push_back(let(row_, (limit ? tiles - 1 - tile : tile) * schedule_.bm));
+    batch_ = unravel(div(Expr(id), tiles), attention_.batch);
+    for (std::size_t d = 0; d < batch_.size(); ++d) {
+      const VarRef var = make_var(attention_.batch[d].var->name);
+      place_.push_back(let(var, batch_[d]));
+      batch_[d] = Expr(var);
+    }
+    Expr seen = attention_.key.hi;
+    if (limit) {
+      limit_ = limit;
+      const Expr last = min(Expr(row_) + schedule_.bm, attention_.row.hi) - 1;
+      seen = min(seen, max(limit_at(last), 0));
+    }
+    place_.push_back(let(steps_, simplify(ceil_div(seen, schedule_.bn), known_)));
+  }
+
+  std::vector<Axis> all_axes() const {
+    std::vector<Axis> axes = attention_.batch;
+    for (const Axis& axis : {attention_.row, attention_.key, attention_.column, attention_.depth}) axes.push_back(axis);
+    return axes;
+  }
+
+  Substitution axes_at(const Expr& row, const Expr& key) const {
+    Substitution axes;
+    for (std::size_t d = 0; d < batch_.size(); ++d) axes[attention_.batch[d].var] = batch_[d];
+    axes[attention_.row.var] = row;
+    if (key) axes[attention_.key.var] = key;
+    return axes;
+  }
+  Expr limit_at(const Expr& row) const { return substitute(limit_, axes_at(row, {})); }
+
+  // --- Shared memory ------------------------------------------------------------------------------------------------
+
+  struct Staged {
+    Expr source;
+    BufferRef shared;  // [stage, own axis, k]
+    std::int64_t own, k;
+    bool k_contiguous;
+  };
+
+  bool is_bulk(const Tensor& tensor) const { return is_copied_in_bulk(as_buffer(*emitter_.param(tensor)), known_); }
+
+  Staged operand(const std::string& name, const Expr& source, std::int64_t stages, std::int64_t own, std::int64_t k,
+                 bool k_contiguous) {
+    const Layout layout = operand_tiles(stages, own, k, k_contiguous, swizzle_row(k_contiguous ? k : own));
+    const BufferRef shared = make_buffer(name, source->dtype, Space::shared, layout, kSwizzled);
+    kernel_.shared.push_back(shared);
+    return {source, shared, own, k, k_contiguous};
+  }
+
+  BufferRef barrier(std::string name, std::int64_t stages) {
+    kernel_.shared.push_back(barriers(std::move(name), stages));
+    return kernel_.shared.back();
+  }
+
+  static Expr at(const BufferRef& buffer, const Expr& stage) { return read(buffer, {stage}); }
+  Expr stage_of(const VarRef& step) const { return mod(Expr(step), schedule_.stages); }
+  Expr parity_of(const VarRef& step) const { return mod(div(Expr(step), schedule_.stages), 2); }
+
+  Stmt set_up() const {
+    const VarRef s = make_var("s");
+    const Expr loaders = bulk_ ? Expr(1) : Expr(kGroupThreads), readers = schedule_.consumers;
+    const auto init = [](const BufferRef& buffer, const Expr& stage, const Expr& count) {
+      return intrinsic(IntrinsicId::mbarrier_init, {at(buffer, stage), count});
+    };
+    return elected("setup", 1,
+                   {init(q_full_, 0, loaders),
+                    make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll,
+                                  block({init(k_full_, Expr(s), loaders), init(k_empty_, Expr(s), readers),
+                                         init(v_full_, Expr(s), loaders), init(v_empty_, Expr(s), readers)})}),
+                    intrinsic(IntrinsicId::mbarrier_init_fence)});
+  }
+
+  // --- The producer -------------------------------------------------------------------------------------------------
+
+  Stmt producer() const {
+    const VarRef step = make_var("step"), s = make_var("s");
+    const Expr key = Expr(step) * schedule_.bn;
+    std::vector<Stmt> body{let(s, stage_of(step))};
+    for (const auto& [staged, full, empty] : {std::tuple{&k_, k_full_, k_empty_}, {&v_, v_full_, v_empty_}}) {
+      body.push_back(intrinsic(IntrinsicId::mbarrier_wait, {at(empty, s), mod(parity_of(step) + 1, 2)}));
+      for (Stmt& stmt : load(*staged, Expr(s), key, at(full, s))) body.push_back(std::move(stmt));
+    }
+    std::vector<Stmt> all = load(q_, 0, 0, at(q_full_, 0));
+    all.push_back(make_stmt(For{step, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))}));
+    return make_stmt(Role{.name = "producer",
+                          .lo = 0,
+                          .hi = kGroupWarps,
+                          .registers = producer_registers(schedule_.consumers),
+                          .elected = bulk_,
+                          .body = block(std::move(all))});
+  }
+
+  // The operand's tile into a stage, announced at `full`.
+  std::vector<Stmt> load(const Staged& staged, const Expr& stage, const Expr& key, const Expr& full) const {
+    if (bulk_) {
+      const std::int64_t bytes = staged.own * staged.k * kHalfBytes;
+      return {intrinsic(IntrinsicId::mbarrier_expect, {full, Expr(bytes)}),
+              load_part(staged, stage, key, full, {0, 0, {staged.own, staged.k}, {}})};
+    }
+    return {load_in_steps(staged.own, staged.k, staged.k_contiguous,
+                          [&](const LoadStep& part) { return load_part(staged, stage, key, full, part); }),
+            intrinsic(IntrinsicId::fence_proxy_async), intrinsic(IntrinsicId::mbarrier_arrive, {full})};
+  }
+
+  Stmt load_part(const Staged& staged, const Expr& stage, const Expr& key, const Expr& full,
+                 const LoadStep& part) const {
+    const VarRef i = make_var("i"), p = make_var("p");
+    const Expr own = part.own + i, k = part.k + p;
+    // The axes that the tile lies along, with where they end.
+    const bool is_q = &staged == &q_, is_v = &staged == &v_;
+    const Expr along = is_q ? Expr(row_) + own : is_v ? own : key + own, deep = is_v ? key + k : k;
+    const Axis& own_axis = is_q ? attention_.row : is_v ? attention_.column : attention_.key;
+    const Axis& k_axis = is_v ? attention_.key : attention_.depth;
+    Substitution axes = axes_at(0, {});
+    axes[own_axis.var] = along;
+    axes[k_axis.var] = deep;
+    Map map{.axes = {{i, 0, part.extents[0]}, {p, 0, part.extents[1]}}, .distribution = part.distribution};
+    Emitter::Scope scope(emitter_, axes);
+    const Expr zero = constant(staged.source->dtype, 0.0);
+    if (bulk_) {
+      std::vector<Expr> index;
+      for (const Expr& e : staged.source->args) index.push_back(scope.lower(e));
+      scope.store(staged.shared, {stage, own, k}, read(emitter_.param(*staged.source->tensor), index, zero));
+      map.via = Via::tma_load;
+      map.barrier = full;
+    } else {
+      const Expr inside = both(less(along, own_axis.hi), less(deep, k_axis.hi));
+      scope.store(staged.shared, {stage, own, k}, scope.lower_guarded(staged.source, inside, zero));
+    }
+    map.body = scope.finish();
+    return make_stmt(std::move(map));
+  }
+
+  // --- The consumers ------------------------------------------------------------------------------------------------
+
+  Expr own_row(const VarRef& i) const {
+    return schedule_.consumers == 1 ? Expr(i) : Expr(group_) * kWgmmaRows + Expr(i);
+  }
+  Expr first_row() const { return Expr(row_) + Expr(group_) * (schedule_.consumers == 1 ? 0 : kWgmmaRows); }
+
+  static BufferRef fragment(const char* name, DType dtype, Layout layout) {
+    return make_buffer(name, dtype, Space::fragment, std::move(layout));
+  }
+
+  // For each row that the group holds.
+  static Stmt for_rows(const std::function<Stmt(const Expr& i)>& body) {
+    const VarRef i = make_var("i");
+    return make_stmt(Map{.axes = {{i, 0, kWgmmaRows}}, .distribution = accumulator_rows(kWgmmaRows), .body = body(i)});
+  }
+  static Stmt for_elements(std::int64_t columns, const std::function<Stmt(const Expr& i, const Expr& j)>& body) {
+    const VarRef i = make_var("i"), j = make_var("j");
+    return make_stmt(Map{.axes = {{i, 0, kWgmmaRows}, {j, 0, columns}},
+                         .distribution = accumulators(kWgmmaRows, columns),
+                         .body = body(i, j)});
+  }
+  static Stmt store(const BufferRef& buffer, std::vector<Expr> index, const Expr& value) {
+    return make_stmt(Store{.buffer = buffer, .index = std::move(index), .value = value});
+  }
+
+  Stmt release(const BufferRef& empty, const VarRef& s, const char* name) const {
+    return elected(name, kGroupWarps, {intrinsic(IntrinsicId::mbarrier_arrive, {at(empty, s)})});
+  }
+
+  // acc += a * b, from an arrival of `full` to a free stage.
+  std::vector<Stmt> product(const Stmt& mma, const BufferRef& full, const BufferRef& empty, const VarRef& step,
+                            const VarRef& s, const char* name) const {
+    return {intrinsic(IntrinsicId::mbarrier_wait, {at(full, s), parity_of(step)}),
+            intrinsic(IntrinsicId::wgmma_fence),
+            mma,
+            intrinsic(IntrinsicId::wgmma_commit),
+            intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
+            release(empty, s, name)};
+  }
+
+  Stmt score(const VarRef& s) const {
+    const Axis i{make_var("i"), 0, kWgmmaRows}, j{make_var("j"), 0, schedule_.bn}, p{make_var("p"), 0, depth_};
+    return make_stmt(Mma{.kind = MmaKind::wgmma,
+                         .i = i,
+                         .j = j,
+                         .k = p,
+                         .acc = scores_,
+                         .a = read(q_.shared, {Expr(0), own_row(i.var), Expr(p.var)}),
+                         .b = read(k_.shared, {Expr(s), Expr(j.var), Expr(p.var)}),
+                         .accumulate = boolean(false)});
+  }
+
+  Stmt mix(const VarRef& s) const {
+    const Axis i{make_var("i"), 0, kWgmmaRows}, c{make_var("c"), 0, columns_}, p{make_var("p"), 0, schedule_.bn};
+    return make_stmt(Mma{.kind = MmaKind::wgmma,
+                         .i = i,
+                         .j = c,
+                         .k = p,
+                         .acc = result_,
+                         .a = read(probabilities_, {Expr(i.var), Expr(p.var)}),
+                         .b = read(v_.shared, {Expr(s), Expr(c.var), Expr(p.var)})});
+  }
+
+  // What is done to the scores before they are compared, where it is anything but the factor.
+  std::vector<Stmt> logits(const Expr& key) {
+    const auto write = [&](const Expr& value, bool masked) {
+      return for_elements(schedule_.bn, [&](const Expr& i, const Expr& j) {
+        const Expr row = Expr(row_) + substitute_row(i), column = key + j;
+        emitter_.materialize(*attention_.scores->tensor, scores_, {i, j});
+        Emitter::Scope scope(emitter_, axes_at(row, column));
+        const Expr inside = both(less(row, attention_.row.hi), less(column, attention_.key.hi));
+        const bool reads = reads_inputs(value) || (masked && logit_.seen && reads_inputs(logit_.seen));
+        const Expr seen = masked ? both(less(column, attention_.key.hi), logit_.seen) : Expr();
+        Expr lowered = scope.lower_conditional(value);
+        if (seen) lowered = select(scope.lower_conditional(seen), lowered, f32(kMinusInfinity));
+        if (reads) lowered = select(inside, lowered, f32(kMinusInfinity));
+        scope.store(scores_, {i, j}, lowered);
+        return scope.finish();
+      });
+    };
+    const bool is_plain = logit_.value->kind == ExprKind::read;
+    const bool is_whole = divisor(attention_.key.hi, known_) % schedule_.bn == 0;
+    if (!logit_.seen && is_whole) return is_plain ? std::vector<Stmt>{} : std::vector<Stmt>{write(logit_.value, false)};
+    // Tiles that all rows see whole need no mask.
+    Expr partial = is_whole ? Expr() : less(attention_.key.hi, key + schedule_.bn);
+    if (logit_.seen) {
+      if (!limit_ || !is_only_limit()) return {write(logit_.value, true)};
+      const Expr beyond = less(limit_at(first_row()), key + schedule_.bn);
+      partial = partial ? either(partial, beyond) : beyond;
+    }
+    const Stmt masked = make_stmt(If{partial, block({write(logit_.value, true)})});
+    if (is_plain) return {masked};
+    return {make_stmt(If{partial, block({write(logit_.value, true)}), block({write(logit_.value, false)})})};
+  }
+
+  bool reads_inputs(const Expr& e) const {
+    return std::ranges::any_of(tensors_read(e), [&](const TensorRef& t) { return is_input(program_, *t); });
+  }
+  // Whether the condition is the limit alone.
+  bool is_only_limit() const { return !is_call(logit_.seen, Op::logical_and); }
+  Expr substitute_row(const Expr& i) const {
+    return schedule_.consumers == 1 ? i : Expr(group_) * kWgmmaRows + i;
+  }
+
+  // Rows' maxima with this tile's; what was summed before shrinks by `shrink`, the numerators are
+  // exp2(scores * factor - shift).
+  std::vector<Stmt> online_softmax(const Expr& key) {
+    const Layout rows = accumulator_rows(kWgmmaRows);
+    const BufferRef tile_max = fragment("tile_max", DType::f32, rows), tile_sum = fragment("tile_sum", DType::f32, rows);
+    const BufferRef shrink = fragment("shrink", DType::f32, rows), shift = fragment("shift", DType::f32, rows);
+    const double factor = logit_.factor * std::numbers::log2e;
+    std::vector<Stmt> body = logits(key);
+    for (const BufferRef& buffer : {tile_max, shrink, shift}) body.push_back(make_stmt(Alloc{buffer}));
+    body.push_back(make_stmt(Fold{Reducer::max, {tile_max}, {scores_}, {1}}));
+    body.push_back(for_rows([&](const Expr& i) {
+      const VarRef grown = make_var("grown", DType::f32), base = make_var("base", DType::f32);
+      // A row that has seen nothing yet has no maximum to subtract.
+      return block({let(grown, max(read(largest_, {i}), read(tile_max, {i}))),
+                    let(base, select(equals(Expr(grown), f32(kMinusInfinity)), f32(0), Expr(grown))),
+                    store(shrink, {i}, exp2((read(largest_, {i}) - Expr(base)) * f32(factor))),
+                    store(shift, {i}, Expr(base) * f32(factor)), store(largest_, {i}, Expr(grown))});
+    }));
+    body.push_back(for_elements(schedule_.bn, [&](const Expr& i, const Expr& j) {
+      return store(scores_, {i, j}, exp2(read(scores_, {i, j}) * f32(factor) - read(shift, {i})));
+    }));
+    body.push_back(make_stmt(Alloc{tile_sum}));
+    body.push_back(make_stmt(Fold{Reducer::sum, {tile_sum}, {scores_}, {1}}));
+    body.push_back(for_rows([&](const Expr& i) {
+      return store(total_, {i}, read(total_, {i}) * read(shrink, {i}) + read(tile_sum, {i}));
+    }));
+    body.push_back(make_stmt(Alloc{probabilities_}));
+    body.push_back(for_elements(schedule_.bn, [&](const Expr& i, const Expr& j) {
+      return store(probabilities_, {i, j}, cast(attention_.numerator, read(scores_, {i, j})));
+    }));
+    body.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) {
+      return store(result_, {i, c}, read(result_, {i, c}) * read(shrink, {i}));
+    }));
+    return body;
+  }
+
+  Stmt consumer() {
+    const Layout rows = accumulator_rows(kWgmmaRows), keys = accumulators(kWgmmaRows, schedule_.bn);
+    scores_ = fragment("scores", DType::f32, keys);
+    probabilities_ = fragment("probabilities", attention_.numerator, keys);
+    result_ = fragment("result", DType::f32, accumulators(kWgmmaRows, columns_));
+    largest_ = fragment("largest", DType::f32, rows);
+    total_ = fragment("total", DType::f32, rows);
+    std::vector<Stmt> all;
+    for (const BufferRef& buffer : {result_, largest_, total_}) all.push_back(make_stmt(Alloc{buffer}));
+    all.push_back(for_rows([&](const Expr& i) {
+      return block({store(largest_, {i}, f32(kMinusInfinity)), store(total_, {i}, f32(0))});
+    }));
+    all.push_back(for_elements(
+        columns_, [&](const Expr& i, const Expr& c) { return store(result_, {i, c}, f32(0)); }));
+    all.push_back(intrinsic(IntrinsicId::mbarrier_wait, {at(q_full_, 0), Expr(0)}));
+    const VarRef step = make_var("step"), s = make_var("s"), key = make_var("key");
+    std::vector<Stmt> body{let(s, stage_of(step)), let(key, Expr(step) * schedule_.bn), make_stmt(Alloc{scores_})};
+    const auto append = [&](std::vector<Stmt> stmts) { std::ranges::move(stmts, std::back_inserter(body)); };
+    append(product(score(s), k_full_, k_empty_, step, s, "release_keys"));
+    append(online_softmax(Expr(key)));
+    append(product(mix(s), v_full_, v_empty_, step, s, "release_values"));
+    all.push_back(make_stmt(For{step, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))}));
+    for (Stmt& stmt : epilogue()) all.push_back(std::move(stmt));
+    return make_stmt(Role{.name = "consumer",
+                          .lo = kGroupWarps,
+                          .hi = kernel_.warps,
+                          .registers = consumer_registers(schedule_.consumers),
+                          .body = block(std::move(all)),
+                          .groups = static_cast<int>(schedule_.consumers),
+                          .group = group_});
+  }
+
+  // --- The epilogue -------------------------------------------------------------------------------------------------
+
+  // The first output of 2-byte rows leaves through the queries' place, which its group alone has read; others straight
+  // from registers.
+  std::vector<Stmt> epilogue() {
+    std::vector<Stmt> body;
+    bool is_staged = false;
+    for (const Attention::Member& member : attention_.outputs) {
+      const bool through = !is_staged && columns_ <= depth_ && leaves_in_bulk(*member.definition, member.to_space);
+      for (Stmt& stmt : through ? send(member) : store_directly(member)) body.push_back(std::move(stmt));
+      is_staged = is_staged || through;
+    }
+    return body;
+  }
+
+  bool leaves_in_bulk(const Definition& definition, const Substitution& to_space) const {
+    const Tensor& tensor = *definition.tensor;
+    const Expr last = substitute(Expr(definition.axes.back().var), to_space);
+    return byte_size(tensor.dtype) == kHalfBytes && is_variable(last, attention_.column.var) && bulk_ && is_bulk(tensor);
+  }
+
+  Substitution output_axes(const Attention::Member& member, const Expr& row, const Expr& column) const {
+    Substitution space = axes_at(row, {}), own;
+    space[attention_.column.var] = column;
+    for (const Axis& axis : member.definition->axes) {
+      own[axis.var] = substitute(substitute(Expr(axis.var), member.to_space), space);
+    }
+    return own;
+  }
+
+  Expr value_of(const Attention::Member& member, Emitter::Scope& scope) const {
+    if (member.definition == attention_.product) {
+      return scope.lower(read(attention_.product->tensor, std::vector<Expr>(member.definition->axes.size(), Expr(0))));
+    }
+    return scope.lower_conditional(member.definition->value);
+  }
+
+  void materialize(const Expr& i, const Expr& c) {
+    emitter_.materialize(*attention_.product->tensor, result_, {i, c});
+    if (attention_.total) emitter_.materialize(*attention_.total->tensor, total_, {i});
+  }
+
+  Expr inside(const Expr& row, const Expr& value) const {
+    return reads_inputs(value) ? less(row, attention_.row.hi) : Expr();
+  }
+
+  std::vector<Stmt> send(const Attention::Member& member) {
+    const DType dtype = member.definition->tensor->dtype;
+    const BufferRef values = fragment("values", dtype, accumulators(kWgmmaRows, columns_));
+    std::vector<Stmt> body{make_stmt(Alloc{values})};
+    body.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) {
+      materialize(i, c);
+      const Expr row = Expr(row_) + substitute_row(i);
+      Emitter::Scope scope(emitter_, output_axes(member, row, c));
+      const Expr value = value_of(member, scope), where = inside(row, member.definition->value);
+      scope.store(values, {i, c}, where ? select(where, value, constant(dtype, 0.0)) : value);
+      return scope.finish();
+    }));
+    const BufferRef staging = staging_of(dtype);
+    Stmt to_shared = for_elements(columns_, [&](const Expr& i, const Expr& c) {
+      return store(staging, {Expr(0), substitute_row(i), c}, read(values, {i, c}));
+    });
+    Map moved = *get_if<Map>(to_shared);
+    moved.via = Via::stmatrix;
+    body.push_back(make_stmt(std::move(moved)));
+    body.push_back(intrinsic(IntrinsicId::fence_proxy_async));
+    body.push_back(intrinsic(IntrinsicId::barrier));
+    const VarRef i = make_var("i"), c = make_var("c");
+    std::vector<Expr> index;
+    for (const auto& axes = output_axes(member, Expr(row_) + own_row(i), c); const Axis& axis : member.definition->axes) {
+      index.push_back(axes.at(axis.var));
+    }
+    const Stmt copy = make_stmt(Map{.axes = {{i, 0, kWgmmaRows}, {c, 0, columns_}},
+                                    .distribution = {},
+                                    .body = store_to(*member.definition->tensor, index,
+                                                     read(staging, {Expr(0), own_row(i), Expr(c)})),
+                                    .via = Via::tma_store});
+    body.push_back(elected("send", 1,
+                           {copy, intrinsic(IntrinsicId::tma_store_commit),
+                            intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})}));
+    return body;
+  }
+
+  Stmt store_to(const Tensor& tensor, std::vector<Expr> index, const Expr& value) const {
+    return make_stmt(Store{.buffer = emitter_.param(tensor), .index = std::move(index), .value = value});
+  }
+
+  // The queries' place, for as many columns as the output has.
+  BufferRef staging_of(DType) const { return q_.shared; }
+
+  std::vector<Stmt> store_directly(const Attention::Member& member) {
+    const VarRef i = make_var("i"), c = make_var("c");
+    const Expr row = Expr(row_) + own_row(i);
+    materialize(Expr(i), Expr(c));
+    Emitter::Scope scope(emitter_, output_axes(member, row, Expr(c)));
+    std::vector<Expr> index;
+    for (const auto& axes = output_axes(member, row, Expr(c)); const Axis& axis : member.definition->axes) {
+      index.push_back(axes.at(axis.var));
+    }
+    scope.store_at(*member.definition->tensor, std::move(index), value_of(member, scope));
+    return {make_stmt(Map{.axes = {{i, 0, kWgmmaRows}, {c, 0, columns_}},
+                          .distribution = accumulators(kWgmmaRows, columns_),
+                          .where = less(row, attention_.row.hi),
+                          .body = scope.finish()})};
+  }
+
+  const Program& program_;
+  Attention attention_;
+  Logit logit_;
+  AttentionSchedule schedule_;
+  Kernel kernel_;
+  Assumptions known_;
+  Emitter emitter_;
+  std::int64_t depth_, columns_;
+  bool bulk_ = true;
+  std::vector<Stmt> place_;
+  std::vector<Expr> batch_;
+  VarRef row_ = make_var("row"), steps_ = make_var("steps"), group_ = make_var("g");
+  Expr limit_;
+  Staged q_, k_, v_;
+  BufferRef q_full_, k_full_, k_empty_, v_full_, v_empty_;
+  BufferRef scores_, probabilities_, result_, largest_, total_;
+};
+
+}  // namespace
+
+Kernel emit_attention(const Program& program, const Schedule& schedule, const Target& target,
+                      std::span<const Fact> facts) {
+  return Writer(program, schedule, target, facts).run();
+}
+
+}  // namespace quern::compiler

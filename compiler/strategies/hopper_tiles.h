@@ -1,0 +1,58 @@
+#pragma once
+// What the strategies on Hopper's tensor cores share: how tiles lie in shared memory and in a warpgroup's registers, and
+// how a producer brings them there. Thread-safe: pure functions.
+
+#include <cstdint>
+#include <functional>
+
+#include "ir/kernel.h"
+#include "ir/simplify.h"
+
+namespace quern::compiler {
+
+inline constexpr int kGroupWarps = 4;  // of a warpgroup
+inline constexpr std::int64_t kGroupThreads = 128;
+inline constexpr std::int64_t kWgmmaRows = 64;      // of one instruction
+inline constexpr std::int64_t kSwizzled = 1024;     // alignment of a swizzled tile
+inline constexpr std::int64_t kBulkBytes = 16;      // of which a tensor map's rows and their begins are multiples
+inline constexpr std::int64_t kHalfBytes = 2;       // of an operand's element
+inline constexpr std::int64_t kSwizzleSpan = 64;    // elements of 2 bytes: 128 bytes
+
+// The most elements up to 128 bytes that divide `extent`, a multiple of 16: a row of a tile, one span of its swizzle.
+std::int64_t swizzle_row(std::int64_t extent);
+ir::Swizzle swizzle_of(std::int64_t row);
+
+// [stages, own, k]: tiles of an operand that memory walks along k or along its own axis, in rows of `row` elements.
+ir::Layout operand_tiles(std::int64_t stages, std::int64_t own, std::int64_t k, bool k_contiguous, std::int64_t row);
+
+// [rows, columns] of f32 over a warpgroup, as wgmma's accumulators lie; [rows] is what belongs to a row of them.
+ir::Layout accumulators(std::int64_t rows, std::int64_t columns);
+ir::Layout accumulator_rows(std::int64_t rows);
+
+// Whether a tensor map can say where a parameter lies, in all calls that the facts let through.
+bool is_copied_in_bulk(const ir::Buffer& buffer, const ir::Assumptions& known);
+
+// Registers of a thread of the producer and of its 1 to 3 consumers, as roles hand them over (hopper.md 4.1).
+int producer_registers(std::int64_t consumers);
+int consumer_registers(std::int64_t consumers);
+
+// A tile [own, k] as a warpgroup loads it by itself, step by step: `step` maps extents[0] x extents[1] elements from the
+// place given, over the threads by the distribution.
+struct LoadStep {
+  ir::Expr own, k;  // where it begins
+  std::int64_t extents[2];
+  ir::Layout distribution;
+};
+ir::Stmt load_in_steps(std::int64_t own, std::int64_t k, bool k_contiguous,
+                       const std::function<ir::Stmt(const LoadStep& step)>& load);
+
+// A ring of mbarriers.
+ir::BufferRef barriers(std::string name, std::int64_t stages);
+
+// Short forms of statements.
+ir::Stmt let(const ir::VarRef& var, const ir::Expr& value);
+ir::Stmt intrinsic(ir::IntrinsicId id, std::vector<ir::Expr> args = {});
+// One thread of the first warps of the scope at hand.
+ir::Stmt elected(const char* name, int warps, std::vector<ir::Stmt> body);
+
+}  // namespace quern::compiler

@@ -1,0 +1,77 @@
+#include "ir/rescaling.h"
+
+#include <algorithm>
+
+#include "ir/rewrite.h"
+
+namespace quern::ir {
+namespace {
+
+// The value of the elementwise definition that `e` reads, at the indices of the read; absent where it reads none.
+Expr value_read(const Program& program, const Expr& e) {
+  if (e->kind != ExprKind::read || e->fill) return {};
+  const Definition* definition = definition_of(program, *e->tensor);
+  if (!definition || definition->value->kind == ExprKind::reduce) return {};
+  Substitution axes;
+  for (std::size_t d = 0; d < e->args.size(); ++d) axes[definition->axes[d].var] = e->args[d];
+  return substitute(definition->value, axes);
+}
+
+// A maximum over one axis, read from its definition or standing where it is used, and what it is the maximum of.
+struct Maximum {
+  const Definition* definition;
+  VarRef axis;
+  Expr element;
+};
+
+std::optional<Maximum> maximum_read(const Program& program, const Expr& e) {
+  const Expr source = resolve(program, e);
+  const Definition* definition = nullptr;
+  Substitution axes;
+  if (source->kind == ExprKind::read && !source->fill) {
+    definition = definition_of(program, *source->tensor);
+    if (!definition) return {};
+    for (std::size_t d = 0; d < source->args.size(); ++d) axes[definition->axes[d].var] = source->args[d];
+  }
+  const Expr& value = definition ? definition->value : source;
+  if (value->kind != ExprKind::reduce || value->reduce->reducer != Reducer::max || value->reduce->axes.size() != 1 ||
+      value->where) {
+    return {};
+  }
+  return Maximum{definition, value->reduce->axes[0].var, substitute(value->args[0], axes)};
+}
+
+}  // namespace
+
+Expr resolve(const Program& program, const Expr& e) {
+  Expr found = e;
+  while (Expr value = value_read(program, found)) found = value;
+  return found;
+}
+
+Expr inline_definitions(const Program& program, const Expr& e) {
+  return transform(e, [&](const Expr& node) {
+    const Expr value = value_read(program, node);
+    return value ? inline_definitions(program, value) : node;
+  });
+}
+
+std::optional<Numerator> match_numerator(const Program& program, const Expr& e) {
+  const Expr exponential = resolve(program, e);
+  if (!is_call(exponential, Op::exp)) return {};
+  const Expr difference = resolve(program, exponential->args[0]);
+  if (!is_call(difference, Op::sub)) return {};
+  const std::optional<Maximum> maximum = maximum_read(program, difference->args[1]);
+  if (!maximum) return {};
+  const Expr logit = inline_definitions(program, difference->args[0]);
+  const Expr element = inline_definitions(program, maximum->element);
+  for (const VarRef& axis : free_variables(logit)) {
+    if (uses(difference->args[1], axis)) continue;
+    if (equal(substitute(element, {{maximum->axis, Expr(axis)}}), logit)) {
+      return Numerator{logit, axis, maximum->definition};
+    }
+  }
+  return {};
+}
+
+}  // namespace quern::ir
