@@ -162,7 +162,7 @@ class DnnConvolution {
 std::optional<PeerCase> make_cudnn(const Task& task) {
   const std::optional<Convolution> c = task.call ? as_convolution(*task.call) : std::nullopt;
   if (!c || !task.device.info().is_gpu || !type_of(c->dtype) || c->out != c->dtype) return std::nullopt;
-  if (c->padding[0] != c->padding[1] || c->padding[2] != c->padding[3]) return std::nullopt;
+  if (!c->after.nothing() || c->padding[0] != c->padding[1] || c->padding[2] != c->padding[3]) return std::nullopt;
   if (c->n * c->c * c->k * c->out_rows() * c->out_columns() == 0) return std::nullopt;
   const auto convolution = std::make_shared<const DnnConvolution>(task.device, *c);
   PeerCase result{.library = convolution->library(), .variants = {}};
