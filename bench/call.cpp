@@ -146,4 +146,18 @@ std::optional<Convolution> as_convolution(const Call& call) {
   return conv;
 }
 
+std::optional<Attention> as_attention(const Call& call) {
+  if (call.builder != "attention") return std::nullopt;
+  Reader reader(call);
+  const Attention attention{.batch = reader.integer("batch"),
+                            .heads = reader.integer("heads"),
+                            .q = reader.integer("q"),
+                            .kv = reader.integer("kv"),
+                            .d = reader.integer("d"),
+                            .dtype = reader.dtype(),
+                            .causal = reader.text("causal") == "on"};
+  if (!reader.all_numbers()) return std::nullopt;
+  return attention;
+}
+
 }  // namespace quern::bench

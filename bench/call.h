@@ -64,8 +64,17 @@ struct Convolution {
   std::int64_t out_columns() const;
 };
 
+// o = softmax(q k^T / sqrt(d)) v for each head of each of a batch; q and o [batch, heads, q, d], k and v
+// [batch, heads, kv, d]. Causal: key j is seen by query i where j <= i.
+struct Attention {
+  std::int64_t batch = 0, heads = 0, q = 0, kv = 0, d = 0;
+  DType dtype = DType::bf16;  // of all four
+  bool causal = false;
+};
+
 // What the call computes; nothing where it is something else, or has a size that is no number.
 std::optional<Product> as_product(const Call& call);
 std::optional<Convolution> as_convolution(const Call& call);
+std::optional<Attention> as_attention(const Call& call);
 
 }  // namespace quern::bench

@@ -24,14 +24,14 @@ Library open_library() {
 
 Cudnn::Cudnn(const Device& device) : library_(open_library()) {
   decltype(&cudnnCreate) create = nullptr;
-  decltype(&cudnnGetVersion) version = nullptr;
+  decltype(&cudnnGetVersion) get_version = nullptr;
   find(create, "cudnnCreate");
-  find(version, "cudnnGetVersion");
+  find(get_version, "cudnnGetVersion");
   find(destroy_, "cudnnDestroy");
   find(set_stream_, "cudnnSetStream");
   find(status_text_, "cudnnGetErrorString");
   find(last_error_, "cudnnGetLastErrorString");
-  version_ = version();
+  version_ = get_version();
   use_primary_context(device);
   check(create(&handle_), "cudnnCreate");
 }
@@ -67,8 +67,9 @@ std::optional<cudnnDataType_t> cudnn_type(DType dtype) {
 
 std::optional<PeerCase> make_cudnn(const Task& task) {
   if (!task.call || !task.device.info().is_gpu) return std::nullopt;
-  const std::optional<Convolution> convolution = as_convolution(*task.call);
-  return convolution ? make_cudnn_convolution(task.device, *convolution) : std::nullopt;
+  if (const auto convolution = as_convolution(*task.call)) return make_cudnn_convolution(task.device, *convolution);
+  if (const auto attention = as_attention(*task.call)) return make_cudnn_attention(task.device, *attention);
+  return std::nullopt;
 }
 
 }  // namespace quern::bench

@@ -32,7 +32,8 @@ class Cudnn {
   // The handle, its work going to that stream from here on.
   cudnnHandle_t on(void* stream) const;
   cudnnHandle_t handle() const { return handle_; }
-  std::string text() const;  // path and version
+  std::size_t version() const { return version_; }  // 91900 is 9.19.0
+  std::string text() const;                         // path and version
 
  private:
   Library library_;
@@ -48,5 +49,6 @@ std::optional<cudnnDataType_t> cudnn_type(DType dtype);
 
 // What it can do on a GPU; nothing where it cannot.
 std::optional<PeerCase> make_cudnn_convolution(const Device& device, const Convolution& convolution);
+std::optional<PeerCase> make_cudnn_attention(const Device& device, const Attention& attention);
 
 }  // namespace quern::bench

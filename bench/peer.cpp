@@ -12,8 +12,8 @@ std::span<const Peer> peers() {
       Peer{"cublas", "matmul, bmm and linear on a GPU (cuBLASLt; bias and activation fused, or in a kernel after it)",
            make_cublas},
       Peer{"cudnn",
-           "conv2d of f32, f16 or bf16 on a GPU, padded alike on both sides (bias and relu fused, or in a kernel after "
-           "it)",
+           "conv2d of f32, f16 or bf16, padded alike on both sides (bias and relu fused, or in a kernel after it), and "
+           "attention of f16 or bf16, on a GPU",
            make_cudnn},
       Peer{"onednn", "matmul, bmm, linear and conv2d of f32 without bias and activation, on the CPU", make_onednn},
       Peer{"openblas", "matmul and linear of f32 without bias and activation, on the CPU", make_openblas},

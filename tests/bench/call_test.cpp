@@ -101,9 +101,34 @@ TEST(Call, OutputShapeIsThatOfTheProgram) {
   }
 }
 
+TEST(Call, ReadsAttention) {
+  Call call{"attention",
+            {{"batch", "2"},
+             {"heads", "16"},
+             {"q", "1024"},
+             {"kv", "512"},
+             {"d", "128"},
+             {"dtype", "f16"},
+             {"causal", "on"}}};
+  const std::optional<Attention> a = as_attention(call);
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->batch, 2);
+  EXPECT_EQ(a->heads, 16);
+  EXPECT_EQ(a->q, 1024);
+  EXPECT_EQ(a->kv, 512);
+  EXPECT_EQ(a->d, 128);
+  EXPECT_EQ(a->dtype, DType::f16);
+  EXPECT_TRUE(a->causal);
+  call.values["causal"] = "off";
+  EXPECT_FALSE(as_attention(call)->causal);
+  call.values["q"] = "rows";
+  EXPECT_FALSE(as_attention(call));
+}
+
 TEST(Call, LeavesOutWhatPeersDoNotDo) {
   EXPECT_FALSE(as_product(*parse_call("softmax(m=3, n=4)")));
   EXPECT_FALSE(as_convolution(*parse_call("matmul(m=3, n=4, k=5)")));
+  EXPECT_FALSE(as_attention(*parse_call("matmul(m=3, n=4, k=5)")));
 }
 
 }  // namespace

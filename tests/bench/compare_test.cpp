@@ -104,6 +104,15 @@ TEST(Compare, LeavesBiasAndActivationToGpus) {
   }
 }
 
+TEST(Compare, LeavesAttentionToGpus) {
+  if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
+  const Call call{
+      "attention",
+      {{"batch", "1"}, {"heads", "1"}, {"q", "8"}, {"kv", "8"}, {"d", "8"}, {"dtype", "bf16"}, {"causal", "off"}}};
+  const Task task{.call = call, .device = Device::open("cpu")};
+  for (const char* peer : {"onednn", "openblas", "memcpy"}) EXPECT_FALSE(find_peer(peer).make(task)) << peer;
+}
+
 TEST(Compare, OneDnnAgrees) {
   expect_agreement("onednn", std::array{
                                  "matmul(m=33, n=29, k=65)",
