@@ -54,6 +54,7 @@ class Reader {
   DType dtype() const { return parse_dtype(text("dtype")).value_or(DType::f32); }
   DType out() const { return parse_dtype(text("out")).value_or(dtype()); }
   bool tf32() const { return text("grade") == "tf32"; }
+  BiasAct after() const { return {.bias = text("bias") == "on", .act = text("act")}; }
   bool all_numbers() const { return numbers_; }
 
  private:
@@ -92,22 +93,29 @@ std::optional<Call> parse_call(std::string_view text, const Sizes& sizes) {
   return call;
 }
 
+std::string BiasAct::text() const {
+  if (act == "none") return bias ? "bias" : "";
+  return bias ? "bias and " + act : act;
+}
+
 std::int64_t Convolution::out_rows() const { return places(h, padding[0] + padding[1], r, dilation[0], stride[0]); }
 std::int64_t Convolution::out_columns() const { return places(w, padding[2] + padding[3], s, dilation[1], stride[1]); }
 
 std::optional<Product> as_product(const Call& call) {
-  if (call.builder != "matmul" && call.builder != "bmm") return std::nullopt;
+  const bool linear = call.builder == "linear";
+  if (!linear && call.builder != "matmul" && call.builder != "bmm") return std::nullopt;
   Reader reader(call);
   Product product;
   if (call.builder == "bmm") product.batch = reader.integer("batch");
   product.m = reader.integer("m");
   product.n = reader.integer("n");
   product.k = reader.integer("k");
-  product.a_transposed = reader.text("a") == "col";
-  product.b_transposed = reader.text("b") == "col";
+  product.a_transposed = !linear && reader.text("a") == "col";
+  product.b_transposed = reader.text(linear ? "w" : "b") == "col";
   product.dtype = reader.dtype();
   product.out = reader.out();
   product.tf32 = reader.tf32();
+  if (linear) product.after = reader.after();
   if (!reader.all_numbers()) return std::nullopt;
   return product;
 }
@@ -115,7 +123,6 @@ std::optional<Product> as_product(const Call& call) {
 std::optional<Convolution> as_convolution(const Call& call) {
   if (call.builder != "conv2d") return std::nullopt;
   Reader reader(call);
-  if (reader.text("bias") != "off" || reader.text("act") != "none") return std::nullopt;
   Convolution conv;
   conv.n = reader.integer("n");
   conv.c = reader.integer("c");
@@ -134,8 +141,23 @@ std::optional<Convolution> as_convolution(const Call& call) {
   conv.dtype = reader.dtype();
   conv.out = reader.out();
   conv.tf32 = reader.tf32();
+  conv.after = reader.after();
   if (!reader.all_numbers()) return std::nullopt;
   return conv;
+}
+
+std::optional<Attention> as_attention(const Call& call) {
+  if (call.builder != "attention") return std::nullopt;
+  Reader reader(call);
+  const Attention attention{.batch = reader.integer("batch"),
+                            .heads = reader.integer("heads"),
+                            .q = reader.integer("q"),
+                            .kv = reader.integer("kv"),
+                            .d = reader.integer("d"),
+                            .dtype = reader.dtype(),
+                            .causal = reader.text("causal") == "on"};
+  if (!reader.all_numbers()) return std::nullopt;
+  return attention;
 }
 
 }  // namespace quern::bench

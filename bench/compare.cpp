@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "quern/host.h"
@@ -104,23 +106,24 @@ class Timer {
   std::size_t turn_ = 0;
 };
 
-// The fastest of the variants that the peer does not refuse to run.
-const Variant& fastest(const PeerCase& peer, Timer& timer) {
-  const Variant* best = nullptr;
+// The variants that the peer does not refuse to run, the fastest first.
+std::vector<const Variant*> by_speed(const PeerCase& peer, Timer& timer) {
+  std::vector<std::pair<double, const Variant*>> timed;
   double least = std::numeric_limits<double>::infinity();
   std::string refusal;
   for (const Variant& variant : peer.variants) {
     try {
-      const double seconds = timer.quick(variant.run, peer.computes, least);
-      if (seconds >= least) continue;
-      least = seconds;
-      best = &variant;
+      timed.emplace_back(timer.quick(variant.run, peer.computes, least), &variant);
+      least = std::min(least, timed.back().first);
     } catch (const Error& error) {
       refusal = error.what();
     }
   }
-  if (best == nullptr) throw Error(refusal);
-  return *best;
+  if (timed.empty()) throw Error(refusal);
+  std::ranges::stable_sort(timed, {}, [](const auto& one) { return one.first; });
+  std::vector<const Variant*> ranked(timed.size());
+  std::ranges::transform(timed, ranked.begin(), [](const auto& one) { return one.second; });
+  return ranked;
 }
 
 // What the outputs of two sides are checked with.
@@ -138,6 +141,35 @@ struct Check {
     return text;
   }
 };
+
+// The variant that counts, and what it left in the outputs.
+struct Choice {
+  const Variant* variant = nullptr;
+  std::vector<HostArray> outputs;  // none where the peer computes none
+  std::string faults;
+  std::string left_out;
+};
+
+// The first variant whose outputs are right; the first of all where none is.
+Choice first_right(std::span<const Variant* const> ranked, const LaunchData& data, const Check& check,
+                   std::span<const HostArray> our_outputs) {
+  Choice wrong;
+  std::set<std::string_view> wrong_ways;
+  for (const Variant* variant : ranked) {
+    if (wrong_ways.contains(variant->way)) continue;
+    std::vector<HostArray> outputs = data.outputs_of(variant->run);
+    std::string faults = check.faults(outputs, our_outputs);
+    if (faults.empty()) return {variant, std::move(outputs), "", wrong.left_out};
+    wrong_ways.insert(variant->way);
+    wrong.left_out += fmt::format("{}{}: {}", wrong.left_out.empty() ? "" : "; ", variant->name, faults);
+    if (wrong.variant != nullptr) continue;
+    wrong.variant = variant;
+    wrong.outputs = std::move(outputs);
+    wrong.faults = std::move(faults);
+  }
+  wrong.left_out.clear();
+  return wrong;
+}
 
 // One run: both sides take turns. One that is interrupted does not count.
 void run_once(Timer& timer, const Work& ours, const Work& theirs, double scale, const CompareOptions& options,
@@ -183,7 +215,8 @@ WorkloadResult compare(const Executable& executable, std::string_view source, co
                                   .variant = {},
                                   .variants = static_cast<int>(cases.back().variants.size()),
                                   .ratios = {},
-                                  .disagreement = {}});
+                                  .disagreement = {},
+                                  .left_out = {}});
   }
   if (cases.empty()) {
     fail("no peer can be compared in {} on {}:{}\nBuilder calls are recognised, programs in the language are not.",
@@ -204,15 +237,18 @@ WorkloadResult compare(const Executable& executable, std::string_view source, co
   std::vector<HostArray> others;
   for (std::size_t i = 0; i < cases.size() && !options.interrupted(); ++i) {
     Comparison& comparison = result.comparisons[i];
-    const Variant& variant = fastest(cases[i], timer);
-    comparison.variant = variant.name;
+    const std::vector<const Variant*> ranked = by_speed(cases[i], timer);
+    Choice choice{.variant = ranked.front(), .outputs = {}, .faults = {}, .left_out = {}};
     if (cases[i].computes) {
-      others = data.outputs_of(variant.run);
-      comparison.disagreement = check.faults(others, our_outputs);
+      choice = first_right(ranked, data, check, our_outputs);
+      others = std::move(choice.outputs);
     }
+    comparison.variant = choice.variant->name;
+    comparison.disagreement = choice.faults;
+    comparison.left_out = choice.left_out;
     std::vector<double> our_runs, their_runs;
     for (int run = 0; run < options.runs && !options.interrupted(); ++run) {
-      run_once(timer, ours, variant.run, cases[i].scale, options, comparison, our_runs, their_runs);
+      run_once(timer, ours, choice.variant->run, cases[i].scale, options, comparison, our_runs, their_runs);
     }
     comparison.ours = median(our_runs);
     comparison.theirs = median(their_runs);

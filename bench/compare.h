@@ -23,13 +23,14 @@ struct CompareOptions {
 struct Comparison {
   std::string peer;
   std::string library;  // path and version
-  std::string variant;  // the peer's fastest
+  std::string variant;  // the peer's fastest whose outputs are right
   int variants = 0;     // that it could choose from
   double ours = 0;
   double theirs = 0;
   double ratio = 0;            // theirs / ours, median over the runs: above 1 ours is faster
   std::vector<double> ratios;  // of each run
   std::string disagreement;    // what is wrong with the peer's output; empty: nothing
+  std::string left_out;        // faster variants that do not count, and what is wrong with their outputs; empty: none
 };
 
 struct WorkloadResult {

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "bench/cuda.h"
+#include "bench/eager.h"
 #include "bench/peer.h"
 
 #if QUERN_BENCH_CUDA && QUERN_HAS_PEER
@@ -74,13 +75,31 @@ Arithmetic arithmetic_of(const Product& p) {
   return {};
 }
 
-// One product, set up. cuBLAS numbers by columns, so that it computes the transposed result from b and a.
+// The epilogue that does it. GELU is the tanh form there, which may stand for the other where no bound tells them
+// apart.
+std::optional<cublasLtEpilogue_t> epilogue_of(const BiasAct& after) {
+  if (after.act == "none") return after.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  if (after.act == "relu") return after.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+  const bool gelu = after.act == "gelu_tanh" || after.act == "gelu";
+  if (gelu) return after.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+  return std::nullopt;
+}
+
+// A bias has the result's dtype there.
+bool fuses(const Product& p) {
+  const bool is_wide = p.out == DType::f32 || p.out == DType::f16 || p.out == DType::bf16;
+  return epilogue_of(p.after) && is_wide && (!p.after.bias || p.dtype == p.out);
+}
+
+// One product, set up, with the epilogue of what follows it. cuBLAS numbers by columns, so that it computes the
+// transposed result from b and a: a bias per column of ours is the bias per row that its epilogue adds.
 class LtProduct {
  public:
   LtProduct(const Device& device, const Product& p)
       : library_(Library::open("cublas", "libcublasLt.so.13",
                                "Install NVIDIA's CUDA toolkit 13 or its Python wheel nvidia-cublas")),
-        workspace_(device, kWorkspace) {
+        workspace_(device, kWorkspace),
+        bias_(p.after.bias) {
     load();
     use_primary_context(device);
     check(f_.create(&handle_), "cublasLtCreate");
@@ -91,6 +110,7 @@ class LtProduct {
     const cublasOperation_t a = p.a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     check(f_.operation_set(operation_, CUBLASLT_MATMUL_DESC_TRANSA, &b, sizeof b), "setting an operand");
     check(f_.operation_set(operation_, CUBLASLT_MATMUL_DESC_TRANSB, &a, sizeof a), "setting an operand");
+    if (!p.after.nothing()) set_epilogue(p);
     // Rows of what is stored by rows are columns here.
     b_ = layout(p.dtype, p.b_transposed ? p.k : p.n, p.b_transposed ? p.n : p.k, p.batch);
     a_ = layout(p.dtype, p.a_transposed ? p.m : p.k, p.a_transposed ? p.k : p.m, p.batch);
@@ -103,7 +123,7 @@ class LtProduct {
   LtProduct& operator=(const LtProduct&) = delete;
   ~LtProduct() {
     f_.preference_destroy(preference_);
-    for (const cublasLtMatrixLayout_t layout : {a_, b_, c_}) f_.layout_destroy(layout);
+    for (cublasLtMatrixLayout_t layout : {a_, b_, c_}) f_.layout_destroy(layout);
     f_.operation_destroy(operation_);
     f_.destroy(handle_);
   }
@@ -124,6 +144,7 @@ class LtProduct {
     return found;
   }
 
+  // On a, b, the bias where there is one, and c.
   void run(const cublasLtMatmulAlgo_t& algorithm, std::span<void* const> arguments, void* stream) const {
     static constexpr float kOneF32 = 1, kZeroF32 = 0;
     static constexpr double kOneF64 = 1, kZeroF64 = 0;
@@ -132,8 +153,10 @@ class LtProduct {
     const void* zero = &kZeroF32;
     if (scale_ == CUDA_R_64F) one = &kOneF64, zero = &kZeroF64;
     if (scale_ == CUDA_R_32I) one = &kOneI32, zero = &kZeroI32;
-    check(f_.matmul(handle_, operation_, one, arguments[1], b_, arguments[0], a_, zero, arguments[2], c_, arguments[2],
-                    c_, &algorithm, workspace_.data(), workspace_.size(), static_cast<cudaStream_t>(stream)),
+    if (bias_) set_bias(arguments[2]);
+    void* c = arguments.back();
+    check(f_.matmul(handle_, operation_, one, arguments[1], b_, arguments[0], a_, zero, c, c_, c, c_, &algorithm,
+                    workspace_.data(), workspace_.size(), static_cast<cudaStream_t>(stream)),
           "cublasLtMatmul");
   }
 
@@ -157,6 +180,22 @@ class LtProduct {
     library_.find(f_.matmul, "cublasLtMatmul");
   }
 
+  // The heuristics take the alignment of the bias from its pointer: any buffer's stands for all.
+  void set_epilogue(const Product& p) {
+    const cublasLtEpilogue_t epilogue = *epilogue_of(p.after);
+    check(f_.operation_set(operation_, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+          "setting the epilogue");
+    if (!bias_) return;
+    const auto type = static_cast<std::int32_t>(*type_of(p.dtype));
+    check(f_.operation_set(operation_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type), "setting the bias");
+    set_bias(workspace_.data());
+  }
+
+  void set_bias(const void* bias) const {
+    const void* value = static_cast<const void*>(&bias);
+    check(f_.operation_set(operation_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, value, sizeof bias), "setting the bias");
+  }
+
   // rows x columns, numbered by columns without gaps.
   cublasLtMatrixLayout_t layout(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t batch) const {
     cublasLtMatrixLayout_t result = nullptr;
@@ -172,6 +211,7 @@ class LtProduct {
 
   Library library_;
   DeviceBuffer workspace_;
+  bool bias_;
   Functions f_{};
   cublasLtHandle_t handle_ = nullptr;
   cublasLtMatmulDesc_t operation_ = nullptr;
@@ -180,20 +220,61 @@ class LtProduct {
   cudaDataType_t scale_ = CUDA_R_32F;
 };
 
+std::string heuristic(std::size_t number) { return number == 0 ? "default" : fmt::format("heuristic {}", number + 1); }
+
+using Shared = std::shared_ptr<const LtProduct>;
+
+// Everything in one kernel.
+void add_fused(PeerCase& result, const Shared& product, const BiasAct& after) {
+  const std::string form = after.act == "gelu" ? "fused gelu_tanh epilogue" : "fused epilogue";
+  const std::string prefix = after.nothing() ? "" : form + ", ";
+  result.library = product->library();
+  for (const cublasLtMatmulAlgo_t& algorithm : product->algorithms()) {
+    result.variants.push_back(
+        {.name = prefix + heuristic(result.variants.size()),
+         .run = [product, algorithm](std::span<void* const> arguments,
+                                     void* stream) { product->run(algorithm, arguments, stream); },
+         .way = "fused"});
+  }
+}
+
+// The product alone, left in `dtype`, then a kernel for the rest.
+void add_eager(PeerCase& result, const Device& device, const Product& p, DType dtype) {
+  Product alone = p;
+  alone.out = dtype;
+  alone.after = {};
+  const auto product = std::make_shared<const LtProduct>(device, alone);
+  const Sums sums{.shape = {p.m, p.n}, .channel = 1, .dtype = dtype, .bias = p.dtype, .out = p.out};
+  const auto rest = std::make_shared<const Eager>(device, p.after, sums);
+  result.library = product->library();
+  std::size_t number = 0;
+  for (const cublasLtMatmulAlgo_t& algorithm : product->algorithms()) {
+    result.variants.push_back(
+        {.name = fmt::format("product in {} ({}), then {}", name(dtype), heuristic(number++), p.after.text()),
+         .run =
+             [product, algorithm, rest](std::span<void* const> arguments, void* stream) {
+               product->run(algorithm, std::array{arguments[0], arguments[1], rest->sums()}, stream);
+               rest->finish(arguments, stream);
+             },
+         .way = fmt::format("sums in {}", name(dtype))});
+  }
+}
+
 }  // namespace
 
 std::optional<PeerCase> make_cublas(const Task& task) {
   const std::optional<Product> p = task.call ? as_product(*task.call) : std::nullopt;
   if (!p || !task.device.info().is_gpu || p->batch * p->m * p->n * p->k == 0) return std::nullopt;
   if (!type_of(p->dtype) || !type_of(p->out)) return std::nullopt;
-  const auto product = std::make_shared<const LtProduct>(task.device, *p);
-  PeerCase result{.library = product->library(), .variants = {}};
-  for (const cublasLtMatmulAlgo_t& algorithm : product->algorithms()) {
-    const std::size_t number = result.variants.size();
-    result.variants.push_back({number == 0 ? "default" : fmt::format("heuristic {}", number + 1),
-                               [product, algorithm](std::span<void* const> arguments, void* stream) {
-                                 product->run(algorithm, arguments, stream);
-                               }});
+  PeerCase result;
+  if (fuses(*p) || p->after.nothing()) {
+    const auto product = std::make_shared<const LtProduct>(task.device, *p);
+    add_fused(result, product, p->after);
+  }
+  if (!p->after.nothing()) {
+    add_eager(result, task.device, *p, p->out);
+    // Sums of few elements show that they were rounded in between; these don't.
+    if (p->out == DType::f16 || p->out == DType::bf16) add_eager(result, task.device, *p, DType::f32);
   }
   if (result.variants.empty()) return std::nullopt;
   return result;

@@ -292,10 +292,12 @@ void set_openmp_threads(const dnnl_version_t& version, int threads) {
 
 std::optional<PeerCase> make_onednn(const Task& task) {
   if (!task.call || task.device.info().is_gpu) return std::nullopt;
-  const auto is_f32 = [](const auto& form) { return form->dtype == DType::f32 && form->out == DType::f32; };
+  const auto is_taken = [](const auto& form) {
+    return form && form->dtype == DType::f32 && form->out == DType::f32 && form->after.nothing();
+  };
   const std::optional<Product> product = as_product(*task.call);
   const std::optional<Convolution> convolution = as_convolution(*task.call);
-  if (!(product && is_f32(product)) && !(convolution && is_f32(convolution))) return std::nullopt;
+  if (!is_taken(product) && !is_taken(convolution)) return std::nullopt;
   const auto dnn = std::make_shared<const OneDnn>();
   const dnnl_version_t& version = *dnn->f.version();
   set_openmp_threads(version, cpu_threads());

@@ -32,7 +32,7 @@ struct OpenBlas {
 std::optional<PeerCase> make_openblas(const Task& task) {
   const std::optional<Product> product = task.call ? as_product(*task.call) : std::nullopt;
   if (!product || task.device.info().is_gpu || product->batch != 1) return std::nullopt;
-  if (product->dtype != DType::f32 || product->out != DType::f32) return std::nullopt;
+  if (product->dtype != DType::f32 || product->out != DType::f32 || !product->after.nothing()) return std::nullopt;
   for (const std::int64_t size : {product->m, product->n, product->k}) {
     if (size < 1 || size > std::numeric_limits<int>::max()) return std::nullopt;
   }

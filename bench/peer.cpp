@@ -9,11 +9,14 @@ namespace quern::bench {
 
 std::span<const Peer> peers() {
   static constexpr std::array kPeers = {
-      Peer{"cublas", "matmul and bmm on a GPU (cuBLASLt)", make_cublas},
-      Peer{"cudnn", "conv2d of f32, f16 or bf16 on a GPU, without bias and activation, padded alike on both sides",
+      Peer{"cublas", "matmul, bmm and linear on a GPU (cuBLASLt; bias and activation fused, or in a kernel after it)",
+           make_cublas},
+      Peer{"cudnn",
+           "conv2d of f32, f16 or bf16, padded alike on both sides (bias and relu fused, or in a kernel after it), and "
+           "attention of f16 or bf16, on a GPU",
            make_cudnn},
-      Peer{"onednn", "matmul and bmm of f32, conv2d of f32 without bias and activation, on the CPU", make_onednn},
-      Peer{"openblas", "matmul of f32 on the CPU", make_openblas},
+      Peer{"onednn", "matmul, bmm, linear and conv2d of f32 without bias and activation, on the CPU", make_onednn},
+      Peer{"openblas", "matmul and linear of f32 without bias and activation, on the CPU", make_openblas},
       Peer{"memcpy", "what is bound by memory: the time that a copy of as many bytes takes", make_memcpy},
   };
   return kPeers;

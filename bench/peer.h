@@ -26,11 +26,12 @@ struct Task {
 struct Variant {
   std::string name;
   std::function<void(std::span<void* const> arguments, void* stream)> run;
+  std::string way = {};  // variants of one way round alike: where one is wrong none of them counts
 };
 
 struct PeerCase {
   std::string library;            // its path and version
-  std::vector<Variant> variants;  // the peer's own choice first; at least one. The fastest counts
+  std::vector<Variant> variants;  // the peer's own choice first; at least one. The fastest right one counts
   bool computes = true;           // false: it moves as many bytes, and there is no output to compare
   double scale = 1;               // what its time is multiplied by to stand against ours
 };

@@ -73,7 +73,8 @@ Json to_json(const bench::Comparison& comparison, const Workload& workload, cons
       {"name", workload.name},           {"program", workload.source},      {"schedule", schedule},
       {"peer", comparison.peer},         {"library", comparison.library},   {"variant", comparison.variant},
       {"variants", comparison.variants}, {"ours_seconds", comparison.ours}, {"peer_seconds", comparison.theirs},
-      {"ratio", comparison.ratio},       {"ratios", comparison.ratios},     {"disagreement", comparison.disagreement}};
+      {"ratio", comparison.ratio},       {"ratios", comparison.ratios},     {"disagreement", comparison.disagreement},
+      {"left_out", comparison.left_out}};
 }
 
 std::string range_text(const std::vector<double>& ratios) {
@@ -86,7 +87,7 @@ int run_against(const BenchArguments& arguments, const std::vector<Workload>& al
   Table table({"workload", "ours", "rate", "peer", "time", "ratio", "runs", "peer's variant"});
   Json cases = Json::array();
   std::map<std::string, std::vector<double>> ratios;
-  std::string faults;
+  std::string faults, notes;
   Progress progress;
   for (const Workload& workload : all) {
     if (interrupted()) break;
@@ -106,6 +107,7 @@ int run_against(const BenchArguments& arguments, const std::vector<Workload>& al
       cases.back()["right"] = result.right;
       ratios[c.peer].push_back(c.ratio);
       if (!c.disagreement.empty()) faults += fmt::format("{}: {}: {}\n", workload.name, c.peer, c.disagreement);
+      if (!c.left_out.empty()) notes += fmt::format("{}: {}: left out: {}\n", workload.name, c.peer, c.left_out);
     }
   }
   progress.clear();
@@ -120,7 +122,7 @@ int run_against(const BenchArguments& arguments, const std::vector<Workload>& al
                  counted(std::ssize(list), "case", "cases"));
     }
   }
-  fmt::print(stderr, "{}", faults);
+  fmt::print(stderr, "{}{}", notes, faults);
   return faults.empty() ? 0 : 1;
 }
 

@@ -2,6 +2,7 @@
 
 #include "bench/call.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "quern/error.h"
@@ -46,6 +47,23 @@ TEST(Call, ReadsProducts) {
   EXPECT_TRUE(as_product(*parse_call("matmul(m=3, n=4, k=5, grade=tf32)"))->tf32);
 }
 
+TEST(Call, ReadsWhatFollowsASum) {
+  const std::optional<Product> p = as_product(*parse_call("linear(m=3, n=4, k=5, w=col, act=gelu_tanh, dtype=f16)"));
+  ASSERT_TRUE(p);
+  EXPECT_EQ(p->batch, 1);
+  EXPECT_FALSE(p->a_transposed);
+  EXPECT_TRUE(p->b_transposed);
+  EXPECT_TRUE(p->after.bias);
+  EXPECT_EQ(p->after.act, "gelu_tanh");
+  EXPECT_EQ(p->after.text(), "bias and gelu_tanh");
+  EXPECT_TRUE(as_product(*parse_call("linear(m=3, n=4, k=5, bias=off)"))->after.nothing());
+  EXPECT_TRUE(as_product(*parse_call("matmul(m=3, n=4, k=5)"))->after.nothing());
+  const char* conv = "conv2d(n=1, c=1, h=5, w=5, k=1, r=1, s=1";
+  EXPECT_TRUE(as_convolution(*parse_call(fmt::format("{})", conv)))->after.nothing());
+  EXPECT_EQ(as_convolution(*parse_call(fmt::format("{}, bias=on)", conv)))->after.text(), "bias");
+  EXPECT_EQ(as_convolution(*parse_call(fmt::format("{}, act=relu)", conv)))->after.text(), "relu");
+}
+
 TEST(Call, PutsSizesForSymbols) {
   EXPECT_FALSE(as_product(*parse_call("matmul(m=m, n=4, k=5)")));
   const std::optional<Product> p = as_product(*parse_call("matmul(m=rows, n=4, k=5)", {{"rows", 9}}));
@@ -83,11 +101,34 @@ TEST(Call, OutputShapeIsThatOfTheProgram) {
   }
 }
 
+TEST(Call, ReadsAttention) {
+  Call call{"attention",
+            {{"batch", "2"},
+             {"heads", "16"},
+             {"q", "1024"},
+             {"kv", "512"},
+             {"d", "128"},
+             {"dtype", "f16"},
+             {"causal", "on"}}};
+  const std::optional<Attention> a = as_attention(call);
+  ASSERT_TRUE(a);
+  EXPECT_EQ(a->batch, 2);
+  EXPECT_EQ(a->heads, 16);
+  EXPECT_EQ(a->q, 1024);
+  EXPECT_EQ(a->kv, 512);
+  EXPECT_EQ(a->d, 128);
+  EXPECT_EQ(a->dtype, DType::f16);
+  EXPECT_TRUE(a->causal);
+  call.values["causal"] = "off";
+  EXPECT_FALSE(as_attention(call)->causal);
+  call.values["q"] = "rows";
+  EXPECT_FALSE(as_attention(call));
+}
+
 TEST(Call, LeavesOutWhatPeersDoNotDo) {
   EXPECT_FALSE(as_product(*parse_call("softmax(m=3, n=4)")));
   EXPECT_FALSE(as_convolution(*parse_call("matmul(m=3, n=4, k=5)")));
-  EXPECT_FALSE(as_convolution(*parse_call("conv2d(n=1, c=1, h=5, w=5, k=1, r=1, s=1, bias=on)")));
-  EXPECT_FALSE(as_convolution(*parse_call("conv2d(n=1, c=1, h=5, w=5, k=1, r=1, s=1, act=relu)")));
+  EXPECT_FALSE(as_attention(*parse_call("matmul(m=3, n=4, k=5)")));
 }
 
 }  // namespace

@@ -5,8 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <cmath>
+#include <memory>
 #include <string>
+#include <thread>
 
 #include "bench/library.h"
 #include "quern/error.h"
@@ -85,8 +88,29 @@ TEST(Peers, MissingFunctionsAreNamed) {
 TEST(Compare, RefusesWhatNoPeerDoes) {
   if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
   const std::string text = error_of([] { compare_on_cpu("softmax(m=8, n=8)", "openblas"); });
-  EXPECT_TRUE(text.starts_with("no peer can be compared in softmax(m=8, n=8) on cpu:\n  openblas: matmul of f32"))
+  EXPECT_TRUE(
+      text.starts_with("no peer can be compared in softmax(m=8, n=8) on cpu:\n  openblas: matmul and linear of f32"))
       << text;
+}
+
+TEST(Compare, LeavesBiasAndActivationToGpus) {
+  if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
+  for (const char* source :
+       {"linear(m=8, n=8, k=8)", "linear(m=8, n=8, k=8, bias=off, act=relu)",
+        "conv2d(n=1, c=1, h=5, w=5, k=1, r=1, s=1, bias=on)", "conv2d(n=1, c=1, h=5, w=5, k=1, r=1, s=1, act=relu)"}) {
+    const Task task{.call = parse_call(source), .device = Device::open("cpu")};
+    EXPECT_FALSE(find_peer("onednn").make(task)) << source;
+    EXPECT_FALSE(find_peer("openblas").make(task)) << source;
+  }
+}
+
+TEST(Compare, LeavesAttentionToGpus) {
+  if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
+  const Call call{
+      "attention",
+      {{"batch", "1"}, {"heads", "1"}, {"q", "8"}, {"kv", "8"}, {"d", "8"}, {"dtype", "bf16"}, {"causal", "off"}}};
+  const Task task{.call = call, .device = Device::open("cpu")};
+  for (const char* peer : {"onednn", "openblas", "memcpy"}) EXPECT_FALSE(find_peer(peer).make(task)) << peer;
 }
 
 TEST(Compare, OneDnnAgrees) {
@@ -94,6 +118,7 @@ TEST(Compare, OneDnnAgrees) {
                                  "matmul(m=33, n=29, k=65)",
                                  "matmul(m=16, n=48, k=20, a=col, b=col)",
                                  "bmm(batch=3, m=5, n=7, k=9, b=col)",
+                                 "linear(m=16, n=48, k=20, bias=off)",
                                  "conv2d(n=1, c=16, h=9, w=8, k=24, r=3, s=3, pad=1, layout=nhwc)",
                                  "conv2d(n=2, c=3, h=9, w=8, k=4, r=3, s=2, stride=2x1, pad=0x1x1x0)",
                                  "conv2d(n=1, c=8, h=9, w=9, k=8, r=3, s=3, dilation=2, groups=2, layout=nhwc)",
@@ -107,6 +132,7 @@ TEST(Compare, OpenBlasAgrees) {
                                    "matmul(m=16, n=48, k=20, a=col)",
                                    "matmul(m=1, n=7, k=9, b=col)",
                                    "matmul(m=5, n=3, k=2, a=col, b=col)",
+                                   "linear(m=5, n=3, k=8, w=col, bias=off)",
                                });
 }
 
@@ -140,6 +166,33 @@ TEST(Compare, FindsOutputsThatAPeerLeavesOut) {
   EXPECT_EQ(result.comparisons[0].variant, "idle");
   EXPECT_NE(result.comparisons[0].disagreement.find("64 of all 64 elements wrong"), std::string::npos)
       << result.comparisons[0].disagreement;
+}
+
+// Two variants of one way that write nothing, and an honest one that takes its time.
+std::optional<PeerCase> make_hasty(const Task& task) {
+  const auto executable = std::make_shared<const Executable>(
+      compile(Program::parse("matmul(m=8, n=8, k=8)"), {.device = task.device.info().id, .use_store = false}));
+  const auto slow = [executable](std::span<void* const> arguments, void* stream) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    executable->launch(arguments, {}, stream);
+  };
+  return PeerCase{
+      .library = "none",
+      .variants = {
+          {"hasty 1", [](auto, void*) {}, "hasty"}, {"hasty 2", [](auto, void*) {}, "hasty"}, {"slow", slow, "slow"}}};
+}
+
+TEST(Compare, CountsTheFastestVariantThatIsRight) {
+  if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
+  const char* source = "matmul(m=8, n=8, k=8)";
+  const Executable executable = compile(Program::parse(source), {.device = "cpu", .use_store = false});
+  const std::array against = {Peer{"hasty", "matmul", make_hasty}};
+  const Comparison comparison = compare(executable, source, {}, against, {.samples = 2}).comparisons.at(0);
+  EXPECT_EQ(comparison.variant, "slow");
+  EXPECT_EQ(comparison.disagreement, "");
+  EXPECT_TRUE(comparison.left_out.starts_with("hasty ")) << comparison.left_out;
+  EXPECT_NE(comparison.left_out.find("64 of all 64 elements wrong"), std::string::npos) << comparison.left_out;
+  EXPECT_EQ(comparison.left_out.find("; "), std::string::npos) << "one per way: " << comparison.left_out;
 }
 
 TEST(Statistics, MediansAndGeometricMeans) {

@@ -184,7 +184,7 @@ INSTANTIATE_TEST_SUITE_P(
              {"unknown peer 'mkl'; there are: cublas, cudnn, onednn, openblas, memcpy"}},
         Case{"PeerThatCannot",
              {"bench", "add(n=7)", "--device", "cpu", "--against", "cublas"},
-             {"no peer can be compared in add(n=7) on cpu:\n  cublas: matmul and bmm on a GPU"}}),
+             {"no peer can be compared in add(n=7) on cpu:\n  cublas: matmul, bmm and linear on a GPU"}}),
     name_of);
 
 INSTANTIATE_TEST_SUITE_P(
