@@ -80,8 +80,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   const double scale = scale_of(q, options);
   const Scores a = scores_of(q, k);
   const Axis p("p", q.shape().back());
-  const Tensor s = define(state, "s", a.all(),
-                          sum({p}, api::widened(q.at(a.at(a.query, p))) * api::widened(k.at(a.at(a.key, p)))));
+  const Tensor s =
+      define(state, "s", a.all(), sum({p}, api::widened(q.at(a.at(a.query, p))) * api::widened(k.at(a.at(a.key, p)))));
   const Scores b = scores_of(q, k);
   const Expr scaled = s.at(indices_of(b.all())) * scale;
   const Expr hidden = cast(s.dtype(), Expr(-std::numeric_limits<double>::infinity()));
@@ -90,8 +90,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   const Scores c = scores_of(q, k);
   const Tensor largest = define(state, "largest", c.rows(), reduce("max", {c.key}, logit.at(indices_of(c.all()))));
   const Scores d = scores_of(q, k);
-  const Tensor e =
-      define(state, "e", d.all(), exp(logit.at(indices_of(d.all())) - largest.at(indices_of(d.rows()))));
+  const Tensor e = define(state, "e", d.all(), exp(logit.at(indices_of(d.all())) - largest.at(indices_of(d.rows()))));
   const Scores f = scores_of(q, k);
   const Tensor total = define(state, "total", f.rows(), sum({f.key}, e.at(indices_of(f.all()))));
   const Scores g = scores_of(q, k);

@@ -20,11 +20,11 @@ const Expr* only_sum(const Definition& definition) {
   return is_sum ? &value->args[0] : nullptr;
 }
 
-// The element of an input of 2-byte floats that a factor widens to f32.
+// The element of 2-byte floats that a factor widens to f32.
 Expr widened_read(const Program& program, const Expr& factor) {
   const Expr widened = resolve(program, factor);
   if (widened->kind != ExprKind::cast || widened->dtype != DType::f32) return {};
-  const Expr source = resolve(program, widened->args[0]);
+  const Expr& source = widened->args[0];
   const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
   return source->kind == ExprKind::read && !source->fill && is_half ? source : Expr();
 }
@@ -128,7 +128,8 @@ bool find_operands(const Program& program, const Mixture& mixture, Attention& a)
     if (in_scores && !in_values) a.row = axis;
     if (!in_scores && in_values) a.column = axis;
   }
-  if (a.product->axes.size() != a.batch.size() + 2 || !a.row.var || !a.column.var || !uses(read, a.key.var)) return false;
+  if (a.product->axes.size() != a.batch.size() + 2 || !a.row.var || !a.column.var || !uses(read, a.key.var))
+    return false;
   for (const Expr& factor : factors_of(*term)) {
     const Expr widened = widened_read(program, factor);
     if (!widened) return false;

@@ -22,10 +22,10 @@ struct Attention {
   ir::Axis row, column;  // of the product
   ir::Axis key, depth;
 
-  ir::Expr q, k, v;   // reads of the inputs: of batch and of row x depth, key x depth, key x column
-  ir::Expr logit;     // of batch, row and key: reads the scores, and inputs
+  ir::Expr q, k, v;                 // reads of the inputs: of batch and of row x depth, key x depth, key x column
+  ir::Expr logit;                   // of batch, row and key: reads the scores, and inputs
   ir::Substitution total_to_space;  // the total's axes
-  DType numerator{};  // what the numerators are rounded to: q, k and v have this dtype too
+  DType numerator{};                // what the numerators are rounded to: q, k and v have this dtype too
 
   struct Member {
     const ir::Definition* definition;  // an output

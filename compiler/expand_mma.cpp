@@ -132,7 +132,7 @@ Stmt Expander::expand(const Mma& mma) {
     for (const RegisterDigit& digit : values.registers) place = place + Expr(digit.var) * digit.stride;
     place = simplify(place, assumptions_);
     const BufferRef acc = flat_.at(mma.acc.get());
-    const Expr sum = element(acc, place) + a.expression * b.expression;
+    const Expr sum = element(acc, place) + cast(acc->dtype, a.expression * b.expression);
     of_step.push_back(loop_over(values.registers, assign(acc, place, sum), false));
     of_group.push_back(group > 1 ? loop_over({k_digit}, unit(std::move(of_step)), false) : unit(std::move(of_step)));
 

@@ -190,19 +190,23 @@ class Compiler {
     return emit(call, compile_all(e->args));
   }
 
-  // The operands are computed once, into locals.
+  // The operands are computed once, into locals. Of narrow floats all steps are in f32 and the result is rounded, as
+  // code generators do it.
   std::uint32_t compile_expansion(const Expr& e) {
-    std::vector<std::uint32_t> operands = compile_all(e->args);
+    const bool is_narrow = is_float(e->dtype) && byte_size(e->dtype) < byte_size(DType::f32);
+    std::vector<Expr> args = e->args;
+    for (Expr& arg : args) arg = is_narrow ? cast(DType::f32, arg) : arg;
+    std::vector<std::uint32_t> operands = compile_all(args);
     const std::uint32_t first = code_.locals;
     std::vector<Expr> variables;
-    for (const Expr& arg : e->args) {
+    for (const Expr& arg : args) {
       const VarRef var = make_var("operand", arg->dtype);
       locals_.emplace(var.get(), code_.locals++);
       variables.emplace_back(var);
     }
-    operands.push_back(compile(row(e->op).expansion(variables)));
+    operands.push_back(compile(cast(e->dtype, row(e->op).expansion(variables))));
     // The row stays known, for its reference value.
-    return emit({.kind = Kind::let, .dtype = e->dtype, .from = e->args.back()->dtype, .op = e->op, .number = first},
+    return emit({.kind = Kind::let, .dtype = e->dtype, .from = args.back()->dtype, .op = e->op, .number = first},
                 operands);
   }
 

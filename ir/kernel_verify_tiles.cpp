@@ -283,7 +283,7 @@ void KernelVerifier::check_node(const Mma& node) {
 void KernelVerifier::check_mma_types(const Mma& node, DType a, DType b) {
   const DType acc = node.acc->dtype;
   const bool legal = node.kind == MmaKind::simt
-                         ? a == b && a == acc && !is_bool(a)
+                         ? a == b && !is_bool(a) && !is_bool(acc)
                          : std::ranges::any_of(kProducts, [&](const Product& p) {
                              const bool offered = node.kind == MmaKind::wgmma ? p.wgmma : p.mma_sync;
                              return offered && p.a == a && p.b == b && p.acc == acc;

@@ -28,9 +28,13 @@ AttentionSchedule::AttentionSchedule(const Schedule& s)
 
 namespace {
 
-bool is_minus_infinity(const Expr& e) { return is_constant(e) && is_float(e->dtype) && std::isinf(e->real) && e->real < 0; }
+bool is_minus_infinity(const Expr& e) {
+  return is_constant(e) && is_float(e->dtype) && std::isinf(e->real) && e->real < 0;
+}
 
-bool is_positive(const Expr& e) { return is_constant(e) && is_float(e->dtype) && e->real > 0 && std::isfinite(e->real); }
+bool is_positive(const Expr& e) {
+  return is_constant(e) && is_float(e->dtype) && e->real > 0 && std::isfinite(e->real);
+}
 
 // The conjuncts of a condition.
 void conjuncts_of(const Expr& condition, std::vector<Expr>& found) {
@@ -81,7 +85,7 @@ namespace {
 // --- Schedules ------------------------------------------------------------------------------------------------------
 
 constexpr std::int64_t kMostColumns = 256;
-constexpr std::int64_t kOtherRegisters = 44;  // addresses, rows' maxima and sums
+constexpr std::int64_t kOtherRegisters = 44;    // addresses, rows' maxima and sums
 constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the first buffer, and the mbarriers
 
 std::int64_t depth_of(const Attention& a) { return as_integer(a.depth.hi).value_or(0); }
@@ -118,12 +122,13 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   }
   if (s.stages < 1 || s.stages > 8) return {fmt::format("stages={} is not 1 to 8", s.stages)};
   if (registers_of(s, a) > consumer_registers(s.consumers)) {
-    return {fmt::format("a consumer's thread takes {} registers for scores, probabilities and the result, {} for others, of {}",
-                        registers_of(s, a) - kOtherRegisters, kOtherRegisters, consumer_registers(s.consumers))};
+    return {fmt::format(
+        "a consumer's thread takes {} registers for scores, probabilities and the result, {} for others, of {}",
+        registers_of(s, a) - kOtherRegisters, kOtherRegisters, consumer_registers(s.consumers))};
   }
   if (const std::int64_t needed = shared_bytes(s, a) + kReserved; needed > target.gpu.shared_per_block) {
-    return {fmt::format("needs {} B of shared memory, the device has {}: the queries, {} stages of keys and values", needed,
-                        target.gpu.shared_per_block, s.stages)};
+    return {fmt::format("needs {} B of shared memory, the device has {}: the queries, {} stages of keys and values",
+                        needed, target.gpu.shared_per_block, s.stages)};
   }
   return {};
 }

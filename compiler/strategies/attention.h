@@ -1,8 +1,8 @@
 #pragma once
 // attention: scores, online softmax and mixture of values in one kernel on Hopper's tensor cores (hopper.md 9). A block
 // holds some rows of queries; one warpgroup brings tiles of keys and values, the others compute 64 rows each, with the
-// probabilities in registers as wgmma's first operand. The algorithm is FlashAttention's (Dao et al., 2022; Shah et al.,
-// 2024). What is here is shared by the schedule's rules (attention.cpp) and the writer (attention_emit.cpp).
+// probabilities in registers as wgmma's first operand. The algorithm is FlashAttention's (Dao et al., 2022; Shah et
+// al., 2024). What is here is shared by the schedule's rules (attention.cpp) and the writer (attention_emit.cpp).
 
 #include <optional>
 #include <span>

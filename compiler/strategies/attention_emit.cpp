@@ -177,7 +177,7 @@ class Writer {
     if (bulk_) {
       const std::int64_t bytes = staged.own * staged.k * kHalfBytes;
       return {intrinsic(IntrinsicId::mbarrier_expect, {full, Expr(bytes)}),
-              load_part(staged, stage, key, full, {0, 0, {staged.own, staged.k}, {}})};
+              load_part(staged, stage, key, full, {{}, {}, {staged.own, staged.k}, {}})};
     }
     return {load_in_steps(staged.own, staged.k, staged.k_contiguous,
                           [&](const LoadStep& part) { return load_part(staged, stage, key, full, part); }),
@@ -187,7 +187,7 @@ class Writer {
   Stmt load_part(const Staged& staged, const Expr& stage, const Expr& key, const Expr& full,
                  const LoadStep& part) const {
     const VarRef i = make_var("i"), p = make_var("p");
-    const Expr own = part.own + i, k = part.k + p;
+    const Expr own = part.own_at(i), k = part.k_at(p);
     // The axes that the tile lies along, with where they end.
     const bool is_q = &staged == &q_, is_v = &staged == &v_;
     const Expr along = is_q ? Expr(row_) + own : is_v ? own : key + own, deep = is_v ? key + k : k;
@@ -314,15 +314,14 @@ class Writer {
   }
   // Whether the condition is the limit alone.
   bool is_only_limit() const { return !is_call(logit_.seen, Op::logical_and); }
-  Expr substitute_row(const Expr& i) const {
-    return schedule_.consumers == 1 ? i : Expr(group_) * kWgmmaRows + i;
-  }
+  Expr substitute_row(const Expr& i) const { return schedule_.consumers == 1 ? i : Expr(group_) * kWgmmaRows + i; }
 
   // Rows' maxima with this tile's; what was summed before shrinks by `shrink`, the numerators are
   // exp2(scores * factor - shift).
   std::vector<Stmt> online_softmax(const Expr& key) {
     const Layout rows = accumulator_rows(kWgmmaRows);
-    const BufferRef tile_max = fragment("tile_max", DType::f32, rows), tile_sum = fragment("tile_sum", DType::f32, rows);
+    const BufferRef tile_max = fragment("tile_max", DType::f32, rows),
+                    tile_sum = fragment("tile_sum", DType::f32, rows);
     const BufferRef shrink = fragment("shrink", DType::f32, rows), shift = fragment("shift", DType::f32, rows);
     const double factor = logit_.factor * std::numbers::log2e;
     std::vector<Stmt> body = logits(key);
@@ -363,11 +362,9 @@ class Writer {
     total_ = fragment("total", DType::f32, rows);
     std::vector<Stmt> all;
     for (const BufferRef& buffer : {result_, largest_, total_}) all.push_back(make_stmt(Alloc{buffer}));
-    all.push_back(for_rows([&](const Expr& i) {
-      return block({store(largest_, {i}, f32(kMinusInfinity)), store(total_, {i}, f32(0))});
-    }));
-    all.push_back(for_elements(
-        columns_, [&](const Expr& i, const Expr& c) { return store(result_, {i, c}, f32(0)); }));
+    all.push_back(for_rows(
+        [&](const Expr& i) { return block({store(largest_, {i}, f32(kMinusInfinity)), store(total_, {i}, f32(0))}); }));
+    all.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) { return store(result_, {i, c}, f32(0)); }));
     all.push_back(intrinsic(IntrinsicId::mbarrier_wait, {at(q_full_, 0), Expr(0)}));
     const VarRef step = make_var("step"), s = make_var("s"), key = make_var("key");
     std::vector<Stmt> body{let(s, stage_of(step)), let(key, Expr(step) * schedule_.bn), make_stmt(Alloc{scores_})};
@@ -404,7 +401,8 @@ class Writer {
   bool leaves_in_bulk(const Definition& definition, const Substitution& to_space) const {
     const Tensor& tensor = *definition.tensor;
     const Expr last = substitute(Expr(definition.axes.back().var), to_space);
-    return byte_size(tensor.dtype) == kHalfBytes && is_variable(last, attention_.column.var) && bulk_ && is_bulk(tensor);
+    return byte_size(tensor.dtype) == kHalfBytes && is_variable(last, attention_.column.var) && bulk_ &&
+           is_bulk(tensor);
   }
 
   Substitution output_axes(const Attention::Member& member, const Expr& row, const Expr& column) const {
@@ -455,17 +453,18 @@ class Writer {
     body.push_back(intrinsic(IntrinsicId::barrier));
     const VarRef i = make_var("i"), c = make_var("c");
     std::vector<Expr> index;
-    for (const auto& axes = output_axes(member, Expr(row_) + own_row(i), c); const Axis& axis : member.definition->axes) {
+    for (const auto& axes = output_axes(member, Expr(row_) + own_row(i), c);
+         const Axis& axis : member.definition->axes) {
       index.push_back(axes.at(axis.var));
     }
-    const Stmt copy = make_stmt(Map{.axes = {{i, 0, kWgmmaRows}, {c, 0, columns_}},
-                                    .distribution = {},
-                                    .body = store_to(*member.definition->tensor, index,
-                                                     read(staging, {Expr(0), own_row(i), Expr(c)})),
-                                    .via = Via::tma_store});
-    body.push_back(elected("send", 1,
-                           {copy, intrinsic(IntrinsicId::tma_store_commit),
-                            intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})}));
+    const Stmt copy = make_stmt(
+        Map{.axes = {{i, 0, kWgmmaRows}, {c, 0, columns_}},
+            .distribution = {},
+            .body = store_to(*member.definition->tensor, index, read(staging, {Expr(0), own_row(i), Expr(c)})),
+            .via = Via::tma_store});
+    body.push_back(
+        elected("send", 1,
+                {copy, intrinsic(IntrinsicId::tma_store_commit), intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})}));
     return body;
   }
 

@@ -29,6 +29,12 @@ bool has_fixed_order(const ContractionProblem& problem) {
   return problem.contraction.product->value->reduce->contract.order == Order::fixed;
 }
 
+// Whether sums are rounded to the element's dtype at their end alone.
+bool accumulates_wider(const ContractionProblem& problem) {
+  const Expr& sum = problem.contraction.product->value;
+  return sum->reduce->contract.accumulator.value_or(sum->dtype) != sum->dtype;
+}
+
 // What blocks are cut from; an empty extent takes those of 1.
 std::int64_t static_extent(const Expr& extent, std::int64_t unknown) {
   return std::max<std::int64_t>(as_integer(extent).value_or(unknown), 1);
@@ -65,8 +71,9 @@ Resources resources_of(const ContractionProblem& problem, const Schedule& s) {
   };
   const std::int64_t a = bytes(problem.a, bm) * stages, b = bytes(problem.b, bn) * stages;
   const std::int64_t threads = (bm / tm) * (bn / tn);
-  const std::int64_t vector = kPitchBytes / byte_size(problem.a.dtype());
-  const std::int64_t depth = problem.a.k_contiguous || problem.b.k_contiguous ? vector : 1;
+  // What runs along k comes as vectors of 16 bytes, else one element at a time.
+  constexpr std::int64_t kRegisterBytes = 4;
+  const std::int64_t depth = problem.a.k_contiguous || problem.b.k_contiguous ? kPitchBytes / kRegisterBytes : 1;
   const std::int64_t staged = get(s, kFields, "copy") ? 0 : (bm + bn) * bk / std::max<std::int64_t>(threads, 1);
   return {threads, a + b, tm * tn + (tm + tn) * depth + staged,
           fmt::format("A {}x{}x{} {} = {}, B {}x{}x{} {} = {}", stages, bm, bk, name(problem.a.dtype()), a, stages, bk,
@@ -131,8 +138,8 @@ Schedule fallback_aligned_gpu(const ContractionProblem& problem, const Target& t
   // Parts of k where the tiles leave processors idle: whole parts of its first axis, of at least kMinDepth each.
   std::int64_t split = 1;
   const std::int64_t first = as_integer(problem.contraction.k[0].hi).value_or(1);
-  while (!has_fixed_order(problem) && tiles * split * 2 <= 2 * target.gpu.sm_count && first % (split * 2) == 0 &&
-         k / (split * 2) >= kMinDepth)
+  while (!has_fixed_order(problem) && !accumulates_wider(problem) && tiles * split * 2 <= 2 * target.gpu.sm_count &&
+         first % (split * 2) == 0 && k / (split * 2) >= kMinDepth)
     split *= 2;
   // Two deep stages where two blocks of them fit a processor, else three of half the depth.
   Schedule deep = make(chosen.bm, chosen.bn, 32, chosen.tm, chosen.tn, 2, async, split, 8);
@@ -213,6 +220,9 @@ Verdict check_split(const ContractionProblem& problem, const Schedule& schedule)
   const std::int64_t split = get(schedule, kFields, "split_k");
   if (split == 1) return {};
   if (has_fixed_order(problem)) return {fmt::format("split_k={} adds in another order than order=fixed", split)};
+  if (accumulates_wider(problem)) {
+    return {fmt::format("split_k={} rounds partial sums to the element's dtype, unlike acc", split)};
+  }
   const VarRef& first = problem.contraction.k[0].var;
   if (!uses(problem.contraction.a, first) && !uses(problem.contraction.b, first)) {
     return {fmt::format("split_k={} takes a reduced axis that an operand has, unlike {}", split, first->name)};

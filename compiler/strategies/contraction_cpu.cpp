@@ -80,10 +80,10 @@ class Writer {
 
   void declare_scratch() {
     // Packed operands hold the factors themselves, converted once.
-    const DType dtype = accumulator();
+    const DType dtype = problem_.b.factor->dtype;
     const std::int64_t pad = kPitchBytes / byte_size(dtype);
     a_ = scratch("a_s", dtype, padded(std::vector<std::int64_t>{mc_, kc_}, pad));
-    c_ = scratch("c_s", dtype, row_major(std::vector<std::int64_t>{mc_, nc_}));
+    c_ = scratch("c_s", accumulator(), row_major(std::vector<std::int64_t>{mc_, nc_}));
     const std::int64_t lanes = kernel_.lanes;
     acc_layout_ = {{{{mr_, Place::reg, nr_ / lanes}}, {{lanes, Place::lane, 1}, {nr_ / lanes, Place::reg, 1}}}, {}};
     if (in_panels_) return;
@@ -134,7 +134,7 @@ class Writer {
     const Expr where = both(less(own, own_extent), less(k, problem_.k));
     const Expr zero = constant(operand.dtype(), std::int64_t{0});
     const Expr source = scope.lower_guarded(operand.source, where, zero);
-    const Expr value = cast(accumulator(), replace_node(operand.factor, operand.source, source));
+    const Expr value = replace_node(operand.factor, operand.source, source);
     const BufferRef& to = is_a ? a_ : b_;
     std::vector<Expr> index;
     if (is_a) {

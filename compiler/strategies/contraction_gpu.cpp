@@ -274,14 +274,8 @@ class Writer {
       const Expr held = read(staged.shared, shared_index(staged, stage, Expr(own), Expr(k.var)));
       return replace_node(staged.operand->factor, staged.operand->source, held);
     };
-    const DType dtype = acc_->dtype;
-    return make_stmt(Mma{.kind = MmaKind::simt,
-                         .i = i,
-                         .j = j,
-                         .k = k,
-                         .acc = acc_,
-                         .a = cast(dtype, factor(a_, i.var)),
-                         .b = cast(dtype, factor(b_, j.var))});
+    return make_stmt(Mma{
+        .kind = MmaKind::simt, .i = i, .j = j, .k = k, .acc = acc_, .a = factor(a_, i.var), .b = factor(b_, j.var)});
   }
 
   static Stmt intrinsic(IntrinsicId id, std::vector<Expr> args = {}) {

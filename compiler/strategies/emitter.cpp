@@ -154,7 +154,7 @@ Expr Emitter::Scope::lower_read(const Expr& e, const Substitution& axes, bool gu
     if (equal(staged, placed)) return place;
   }
   if (const auto it = emitter_.fragments_.find(e->tensor.get()); it != emitter_.fragments_.end()) {
-    return read(it->second.first, it->second.second);
+    return cast(e->dtype, read(it->second.first, it->second.second));  // an accumulator may be wider
   }
   const Definition* definition = definition_of(emitter_.program_, *e->tensor);
   if (!definition) {

@@ -70,8 +70,8 @@ Stmt load_in_steps(std::int64_t own, std::int64_t k, bool k_contiguous,
   const Mode along_across{{kLanes / lanes, Place::lane, lanes}, {kGroupWarps, Place::warp, 1}, {repeat, Place::reg, 1}};
   const VarRef step = make_var("step");
   const Expr first = Expr(step) * (rows * repeat);
-  const LoadStep one = k_contiguous ? LoadStep{first, 0, {rows * repeat, k}, {{along_across, along_inner}, {}}}
-                                    : LoadStep{0, first, {own, rows * repeat}, {{along_inner, along_across}, {}}};
+  const LoadStep one = k_contiguous ? LoadStep{first, {}, {rows * repeat, k}, {{along_across, along_inner}, {}}}
+                                    : LoadStep{{}, first, {own, rows * repeat}, {{along_inner, along_across}, {}}};
   return make_stmt(For{step, 0, across / (rows * repeat), 1, ForKind::rolled, load(one)});
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// What the strategies on Hopper's tensor cores share: how tiles lie in shared memory and in a warpgroup's registers, and
-// how a producer brings them there. Thread-safe: pure functions.
+// What the strategies on Hopper's tensor cores share: how tiles lie in shared memory and in a warpgroup's registers,
+// and how a producer brings them there. Thread-safe: pure functions.
 
 #include <cstdint>
 #include <functional>
@@ -12,11 +12,11 @@ namespace quern::compiler {
 
 inline constexpr int kGroupWarps = 4;  // of a warpgroup
 inline constexpr std::int64_t kGroupThreads = 128;
-inline constexpr std::int64_t kWgmmaRows = 64;      // of one instruction
-inline constexpr std::int64_t kSwizzled = 1024;     // alignment of a swizzled tile
-inline constexpr std::int64_t kBulkBytes = 16;      // of which a tensor map's rows and their begins are multiples
-inline constexpr std::int64_t kHalfBytes = 2;       // of an operand's element
-inline constexpr std::int64_t kSwizzleSpan = 64;    // elements of 2 bytes: 128 bytes
+inline constexpr std::int64_t kWgmmaRows = 64;    // of one instruction
+inline constexpr std::int64_t kSwizzled = 1024;   // alignment of a swizzled tile
+inline constexpr std::int64_t kBulkBytes = 16;    // of which a tensor map's rows and their begins are multiples
+inline constexpr std::int64_t kHalfBytes = 2;     // of an operand's element
+inline constexpr std::int64_t kSwizzleSpan = 64;  // elements of 2 bytes: 128 bytes
 
 // The most elements up to 128 bytes that divide `extent`, a multiple of 16: a row of a tile, one span of its swizzle.
 std::int64_t swizzle_row(std::int64_t extent);
@@ -36,12 +36,15 @@ bool is_copied_in_bulk(const ir::Buffer& buffer, const ir::Assumptions& known);
 int producer_registers(std::int64_t consumers);
 int consumer_registers(std::int64_t consumers);
 
-// A tile [own, k] as a warpgroup loads it by itself, step by step: `step` maps extents[0] x extents[1] elements from the
-// place given, over the threads by the distribution.
+// A tile [own, k] as a warpgroup loads it by itself, step by step: `step` maps extents[0] x extents[1] elements from
+// the place given, over the threads by the distribution.
 struct LoadStep {
-  ir::Expr own, k;  // where it begins
+  ir::Expr own, k;  // where it begins; absent: at 0
   std::int64_t extents[2];
   ir::Layout distribution;
+
+  ir::Expr own_at(const ir::VarRef& i) const { return own ? own + i : ir::Expr(i); }
+  ir::Expr k_at(const ir::VarRef& p) const { return k ? k + p : ir::Expr(p); }
 };
 ir::Stmt load_in_steps(std::int64_t own, std::int64_t k, bool k_contiguous,
                        const std::function<ir::Stmt(const LoadStep& step)>& load);

@@ -192,7 +192,7 @@ class Writer {
 
   // The operand's tile of step `q`: of a cluster's, the share that this block loads for all.
   Stmt load(const Staged& staged, const Tile& tile, const VarRef& q, const VarRef& s) const {
-    if (bulk_) return load_part(staged, tile, q, s, {0, 0, {staged.share, schedule_.bk}, {}});
+    if (bulk_) return load_part(staged, tile, q, s, {{}, {}, {staged.share, schedule_.bk}, {}});
     return load_in_steps(staged.own, schedule_.bk, staged.operand->k_contiguous,
                          [&](const LoadStep& step) { return load_part(staged, tile, q, s, step); });
   }
@@ -202,7 +202,7 @@ class Writer {
     const WgmmaOperand& operand = *staged.operand;
     const VarRef i = make_var(is_a ? "i" : "j"), p = make_var("p");
     const bool shared = staged.share != staged.own;
-    const Expr within = shared ? rank_ * staged.share + i : part.own + i, depth = part.k + p;
+    const Expr within = shared ? rank_ * staged.share + i : part.own_at(i), depth = part.k_at(p);
     const Expr own = Expr(is_a ? tile.row : tile.column) + within;
     // What a cluster shares begins where its first block's tile does.
     Substitution axes = is_a ? place_axes(problem_.contraction, tile.batch, own, {}, {})

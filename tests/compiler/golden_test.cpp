@@ -86,14 +86,23 @@ const TileCase kTileCases[] = {
      "s[n, h, v, o] = sum[r in 3, q in 3, c](f32(x[n, h + r - 1, v + q - 1, c] else 0) * f32(w[o, r, q, c]))\n"
      "y[n, h, v, o] = bf16(relu(s[n, h, v, o])) }",
      "wgmma block=128x128x64 stages=5"},
+    {"attention",
+     "kernel f(q: bf16[4, 32, 4096, 128], k: bf16[4, 32, 4096, 128], v: bf16[4, 32, 4096, 128])\n"
+     "    -> (y: bf16[4, 32, 4096, 128]) {\n"
+     "s[b, h, i, j] = sum[p](f32(q[b, h, i, p]) * f32(k[b, h, j, p]))\n"
+     "a[b, h, i, j] = j <= i ? s[b, h, i, j] * 0.0883883 : -inf\n"
+     "e[b, h, i, j] = exp(a[b, h, i, j] - max[l](a[b, h, i, l]))\n"
+     "y[b, h, i, c] = bf16(sum[j](f32(bf16(e[b, h, i, j])) * f32(v[b, h, j, c])) / sum[j](e[b, h, i, j])) }",
+     "attention block=128x128 consumers=2 stages=2"},
 };
 
 class TileGolden : public testing::TestWithParam<TileCase> {};
 
 ir::Kernel tile_of(const TileCase& c) {
-  const Partition parts = parts_of(c.program);
-  const ir::Program& kernel = parts.kernels.at(0);
   const Target target = parse_target(c.target);
+  const Partition parts = partition(lift_reductions(ir::parse_program(c.program)),
+                                    [&](const ir::Program& group) { return fuses(group, target); });
+  const ir::Program& kernel = parts.kernels.at(0);
   const Schedule schedule = parse_schedule(c.schedule);
   const Strategy& strategy = strategy_named(schedule.strategy);
   EXPECT_EQ(strategy.check(kernel, schedule, target).reason, "");

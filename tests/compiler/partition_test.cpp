@@ -139,5 +139,60 @@ TEST(Partition, WhatItLiftsHasNamesOfItsOwn) {
   EXPECT_EQ(names.size(), 2u);
 }
 
+// The strategies of the program's kernels on Hopper.
+std::string kernels_on_hopper(std::string_view text) {
+  const Target target = parse_target("cuda:sm_90a");
+  std::string result;
+  const Fuses fuse = [&](const ir::Program& group) { return fuses(group, target); };
+  for (const ir::Program& kernel : partition(lift_reductions(ir::parse_program(text)), fuse).kernels) {
+    result += std::string(strategy_for(kernel, target).fields.strategy) + " ";
+  }
+  return result;
+}
+
+// Softmax and mixture of scores `s`, in the words of a program that computes them.
+std::string attention(std::string_view before, std::string_view after) {
+  return "kernel f(q: bf16[4, 256, 64], k: bf16[4, 256, 64], v: bf16[4, 256, 64], w: bf16[64, 64]) -> (y: bf16[4, 256, "
+         "64]) "
+         "{\n" +
+         std::string(before) +
+         "m[b, i] = max[j](s[b, i, j])\n"
+         "e[b, i, j] = exp(s[b, i, j] - m[b, i])\n"
+         "l[b, i] = sum[j](e[b, i, j])\n" +
+         std::string(after) + "}";
+}
+constexpr std::string_view kScores = "s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p])) * 0.125\n";
+constexpr std::string_view kMixture = "y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / l[b, i])\n";
+
+TEST(Partition, AttentionIsOneKernelWhereOneComputesIt) {
+  EXPECT_EQ(kernels_on_hopper(attention(kScores, kMixture)), "attention ");
+  EXPECT_EQ(kernels_of(attention(kScores, kMixture)), "contraction reduction contraction 3");
+}
+
+TEST(Partition, WhatIsAheadOfAttentionAndBehindItStaysApart) {
+  const std::string projected =
+      "u[b, i, c] = bf16(sum[p](f32(q[b, i, p]) * f32(w[p, c])))\n"
+      "s[b, i, j] = sum[p](f32(u[b, i, p]) * f32(k[b, j, p])) * 0.125\n";
+  EXPECT_EQ(kernels_on_hopper(attention(projected, kMixture)), "contraction attention ");
+  const std::string followed =
+      "o[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / l[b, i])\n"
+      "y[b, i, c] = bf16(sum[p](f32(o[b, i, p]) * f32(w[p, c])))\n";
+  EXPECT_EQ(kernels_on_hopper(attention(kScores, followed)), "attention contraction ");
+}
+
+TEST(Partition, WhatIsNotAttentionIsNotTakenForIt) {
+  const auto is_fused = [](std::string_view before, std::string_view after) {
+    return kernels_on_hopper(attention(before, after)).find("attention") != std::string::npos;
+  };
+  // Numerators that are not rounded, that are of another maximum, scores that another kernel needs.
+  EXPECT_FALSE(is_fused(kScores, "y[b, i, c] = bf16(sum[j](e[b, i, j] * f32(v[b, j, c])) / l[b, i])\n"));
+  EXPECT_FALSE(is_fused(kScores,
+                        "d[b, i, j] = exp(s[b, i, j] * 2.0 - m[b, i])\n"
+                        "y[b, i, c] = bf16(sum[j](f32(bf16(d[b, i, j])) * f32(v[b, j, c])) / l[b, i])\n"));
+  EXPECT_FALSE(is_fused(kScores,
+                        "y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / l[b, i] + "
+                        "sum[j](s[b, i, j]))\n"));
+}
+
 }  // namespace
 }  // namespace quern::compiler

@@ -150,6 +150,28 @@ TEST(Bounds, ArgmaxAdmitsWhatRoundingMayPick) {
   EXPECT_FALSE(admits(checked, 0));
 }
 
+TEST(Bounds, RoundedNumeratorsMayHaveAnotherScale) {
+  const auto bound_of = [](const char* element) {
+    const std::string text = std::string(
+                                 "kernel f(x: f32[n]) -> (y: f32[1]) {\n m[i] = max[j](x[j])\n"
+                                 " y[i] = sum[j](f32(bf16(") +
+                             element + ")) * x[j]) }";
+    return Case(text, {{"n", 16}}).at({0}).bound;
+  };
+  const double rounded = bound_of("exp(x[j] - m[i])");
+  EXPECT_GT(rounded, 0x1p-10);  // of a few terms, each off by up to 2^-8 of itself
+  EXPECT_LT(rounded, 16 * 0x1p-8 * 3);
+  EXPECT_LT(bound_of("exp(x[j] - 2 * m[i])"), 0x1p-12);  // of no softmax
+}
+
+TEST(Bounds, NarrowFunctionsAreExpandedInSinglePrecision) {
+  Case c("kernel f(x: f32[n]) -> (y: f16[n]) { y[i] = gelu_tanh(f16(x[i])) }", {{"n", 1}});
+  c.data[0] = {-4.6875f};  // where 1 + tanh cancels: -1.6e-5 to single precision, one step of f16 from what is exact
+  const Checked checked = c.at({0});
+  EXPECT_GT(checked.bound, 0);
+  EXPECT_LT(checked.bound, 1e-6);
+}
+
 TEST(Bounds, SpecialValuesAreMetExactly) {
   Case c("kernel f(x: f32[n]) -> (y: f32[n]) { y[i] = log(x[i]) }", {{"n", 3}});
   c.data[0] = {0.0f, -1.0f, 2.0f};

@@ -152,8 +152,8 @@ TEST(KernelVerify, Products) {
            "the accumulator's shape is i by j"},
           {acc + "mma wgmma (i in 128, j in 64, p in 24) acc[i, j] += hs[0, i, p] * hs[1, j, p]",
            "k is a multiple of 32 bytes, here 24"},
-          {acc + "mma simt (i in 128, j in 64, p in 64) acc[i, j] += hs[0, i, p] * hs[1, j, p]",
-           "simt multiplies no f16 by f16 into f32"},
+          {acc + "mma simt (i in 128, j in 64, p in 64) acc[i, j] += hs[0, i, p] * f32(hs[1, j, p])",
+           "simt multiplies no f16 by f32 into f32"},
           {"fragment acc: f64[64, 64] layout [(8:lane*4, 2:reg*2, 4:warp*1), (2:reg*1, 4:lane*1, 8:reg*4)]\n"
            "mma wgmma (i in 64, j in 64, p in 64) acc[i, j] += hs[0, i, p] * hs[1, j, p]",
            "wgmma multiplies no f16 by f16 into f64"},

@@ -72,7 +72,12 @@ Scalar Perturbed::call(const Expr& e, bool may_stay_wide) {
     x.push_back(eval(arg, sums));
     operands.push_back(as_constant(arg->dtype, x.back()));
   }
-  if (f.expansion && f.notation.empty() && f.cuda.empty()) return eval(f.expansion(operands));
+  if (f.expansion && f.notation.empty() && f.cuda.empty()) {
+    // As code generators do: of narrow floats in f32, rounded once.
+    const bool is_narrow = is_float(e->dtype) && byte_size(e->dtype) < byte_size(DType::f32);
+    for (Expr& operand : operands) operand = is_narrow ? cast(DType::f32, operand) : operand;
+    return eval(cast(e->dtype, f.expansion(operands)));
+  }
   Scalar value = f.reference(e->args.back()->dtype, x);
   if (!is_float(e->dtype)) return fit(e->dtype, value);
   if (e->op == Op::mul && may_stay_wide && may_fuse_ && random_() % 2 == 0) return value;

@@ -179,6 +179,19 @@ const ShapeCase kShapeCases[] = {
        e[i, j] = exp(f32(x[i, j]) - t[i])
        y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) })",
      {{1, 1}, {5, 7}, {3, 257}, {2, 1000}, {0, 3}}},
+    {"accumulators_of_their_own",
+     R"(kernel f(x: f16[m, k], w: f16[k, n], a: i8[m, k], b: i8[k, n]) -> (y: f16[m, n], z: f32[m, n], u: i32[m, n]) {
+       y[i, j] = sum[p]{acc=f32}(x[i, p] * w[p, j])
+       z[i, j] = relu(f32(sum[p]{acc=f64}(x[i, p] * w[p, j])))
+       u[i, j] = i32(sum[p]{acc=i32}(a[i, p] * b[p, j])) + 1 })",
+     {{1, 1, 1}, {33, 17, 9}, {4, 0, 4}}},
+    {"attention",
+     R"(kernel f(q: bf16[h, m, 64], k: bf16[h, n, 64], v: bf16[h, n, 64]) -> (y: bf16[h, m, 64]) {
+       s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p])) * 0.125
+       t[b, i] = max[j](s[b, i, j])
+       e[b, i, j] = exp(s[b, i, j] - t[b, i])
+       y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j](e[b, i, j])) })",
+     {{1, 1, 1}, {2, 67, 131}, {0, 5, 5}, {1, 0, 3}, {1, 3, 0}}},
     {"columns",
      "kernel f(x: f32[m, n]) -> (y: f32[n]) { y[j] = sum[i](x[i, j]) }",
      {{1, 1}, {7, 5}, {100, 33}, {0, 4}}},

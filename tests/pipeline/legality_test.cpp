@@ -46,6 +46,17 @@ const Problem kProblems[] = {
        s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))
        y[i, j] = f8e4m3(s[i, j]) })",
      {{"m", 256}, {"n", 256}, {"k", 256}}},
+    {"matmul_i8",
+     "kernel f(x: i8[m, k], w: i8[k, n]) -> (y: i32[m, n]) { y[i, j] = sum[p](i32(x[i, p]) * i32(w[p, j])) }",
+     {{"m", 4096}, {"n", 4096}, {"k", 4096}}},
+    {"attention",
+     R"(kernel f(q: bf16[h, m, 128], k: bf16[h, m, 128], v: bf16[h, m, 128]) -> (y: bf16[h, m, 128]) {
+       s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p]))
+       a[b, i, j] = j <= i ? s[b, i, j] * 0.088 : -inf
+       t[b, i] = max[j](a[b, i, j])
+       e[b, i, j] = exp(a[b, i, j] - t[b, i])
+       y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j](e[b, i, j])) })",
+     {{"h", 128}, {"m", 4096}}},
     {"convolution",
      R"(kernel f(x: f32[n, h, w, c], g: f32[k, 3, 3, c]) -> (y: f32[n, h, w, k]) {
        y[z, p, q, o] = sum[u, v, i]((x[z, p + u - 1, q + v - 1, i] else 0) * g[o, u, v, i]) })",

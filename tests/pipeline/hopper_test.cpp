@@ -1,4 +1,5 @@
-// The wgmma strategy in the simulator: small, odd and edge sizes under schedules drawn from the legal ones.
+// The strategies of Hopper's tensor cores in the simulator: small, odd and edge sizes under schedules drawn from the
+// legal ones.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -19,6 +20,7 @@ namespace {
 struct Case {
   const char* name;
   const char* program;
+  const char* strategy = "wgmma";
 };
 void PrintTo(const Case& c, std::ostream* stream) { *stream << c.name; }
 
@@ -50,18 +52,45 @@ constexpr Case kCases[] = {
      R"(kernel f(x: bf16[1, 13, 11, 3], w: bf16[16, 3, 3, 3]) -> (y: bf16[1, 11, 9, 16]) {
        y[n, h, v, o] = bf16(sum[r in 3, q in 3, c](
          f32(x[n, h + r * 2 - 1, v + q * 2 - 1, c] else 0) * f32(w[o, r, q, c]))) })"},
+    {"CausalAttention",
+     R"(kernel f(q: bf16[1, 2, 150, 64], k: bf16[1, 2, 170, 64], v: bf16[1, 2, 170, 64]) -> (y: bf16[1, 2, 150, 64]) {
+       s[b, h, i, j] = sum[p](f32(q[b, h, i, p]) * f32(k[b, h, j, p]))
+       a[b, h, i, j] = j <= i ? s[b, h, i, j] * 0.125 : -inf
+       m[b, h, i] = max[j](a[b, h, i, j])
+       e[b, h, i, j] = exp(a[b, h, i, j] - m[b, h, i])
+       y[b, h, i, c] = bf16(sum[j](f32(bf16(e[b, h, i, j])) * f32(v[b, h, j, c])) / sum[j](e[b, h, i, j])) })",
+     "attention"},
+    {"AttentionOfSharedHeadsWithSlopesAndResidual",
+     R"(kernel f(q: f16[70, 4, 96], k: f16[129, 2, 96], v: f16[129, 2, 32], slope: f32[4], r: f16[70, 4, 32])
+         -> (y: f16[70, 4, 32], z: f32[4, 70, 32]) {
+       s[h, i, j] = sum[p](f32(q[i, h, p]) * f32(k[j, h // 2, p]))
+       a[h, i, j] = s[h, i, j] * 0.1 - slope[h] * f32(i - j)
+       m[h, i] = max[j](a[h, i, j])
+       l[h, i] = sum[j](exp(a[h, i, j] - m[h, i]))
+       o[h, i, c] = sum[j](f32(f16(exp(a[h, i, j] - m[h, i]))) * f32(v[j, h // 2, c]))
+       y[i, h, c] = f16(o[h, i, c] / l[h, i] + f32(r[i, h, c]))
+       z[h, i, c] = o[h, i, c] })",
+     "attention"},
+    {"AttentionThroughAWindow",
+     R"(kernel f(q: bf16[1, 100, 32], k: bf16[1, 100, 32], v: bf16[1, 100, 32]) -> (y: f32[1, 100, 32]) {
+       s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p]))
+       a[b, i, j] = j <= i && i - j < 40 ? s[b, i, j] : -inf
+       m[b, i] = max[j](a[b, i, j])
+       e[b, i, j] = exp(a[b, i, j] - m[b, i])
+       y[b, i, c] = sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j](e[b, i, j]) })",
+     "attention"},
 };
 
-class Wgmma : public testing::TestWithParam<Case> {};
+class Hopper : public testing::TestWithParam<Case> {};
 
-TEST_P(Wgmma, AgreesWithTheReferenceAndHasNoFindings) {
+TEST_P(Hopper, AgreesWithTheReferenceAndHasNoFindings) {
   runtime::Device& simulator = runtime::open_device("sim:sm_90a");
   const Target& target = simulator.info().target;
   const ir::Program program = ir::parse_program(GetParam().program);
   std::string text;
   std::mt19937_64 random(std::hash<std::string>()(GetParam().name));
   const ChooseSchedule choose = [&](const ir::Program& kernel, const compiler::Strategy& strategy) {
-    if (strategy.fields.strategy != "wgmma") return strategy.fallback(kernel, target);
+    if (strategy.fields.strategy != GetParam().strategy) return strategy.fallback(kernel, target);
     std::vector<compiler::Schedule> legal;
     for (const compiler::Schedule& s : strategy.candidates(kernel, target)) {
       if (strategy.check(kernel, s, target)) legal.push_back(s);
@@ -77,7 +106,7 @@ TEST_P(Wgmma, AgreesWithTheReferenceAndHasNoFindings) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Simulator, Wgmma, testing::ValuesIn(kCases),
+INSTANTIATE_TEST_SUITE_P(Simulator, Hopper, testing::ValuesIn(kCases),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace
