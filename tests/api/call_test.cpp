@@ -169,6 +169,21 @@ TEST_F(Overlaps, NullAndMisalignedPointersAreRefused) {
   on_cpu("add(n=n)").launch(std::vector<void*>{nullptr, nullptr, nullptr}, std::vector<std::int64_t>{0});
 }
 
+TEST(Calls, TakeManyTensors) {
+  std::string inputs, total;
+  for (int i = 0; i < 200; ++i) {
+    inputs += (i == 0 ? "x" : ", x") + std::to_string(i) + ": i64[n]";
+    total += (i == 0 ? "x" : " + x") + std::to_string(i) + "[i]";
+  }
+  const Executable add = on_cpu(("kernel a(" + inputs + ") -> (y: i64[n]) { y[i] = " + total + " }").c_str());
+  std::vector<std::int64_t> memory(201);
+  std::iota(memory.begin(), memory.end(), 0);
+  std::vector<void*> pointers;
+  for (std::int64_t& element : memory) pointers.push_back(&element);
+  add.launch(pointers, std::vector<std::int64_t>{1});
+  EXPECT_EQ(memory.back(), 199 * 200 / 2);
+}
+
 TEST(HostArrays, MoreThanTheMemoryIsAnErrorWithNumbers) {
   EXPECT_TRUE(contains(error_of([] { HostArray(DType::f32, {1000000, 100000000}); }),
                        "out of memory on cpu: 400000000000000 bytes wanted for f32[1000000, 100000000], "));
