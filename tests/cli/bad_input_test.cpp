@@ -100,6 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Folder", {"run", "."}, {"cannot read the program '.': it is a folder"}},
         Case{"EndlessFile", {"run", "/dev/zero"}, {"'/dev/zero': it has more than 16777216 bytes; programs are text"}},
         Case{"UnknownBuilder", {"run", "matmull(m=3)"}, {"unknown builder 'matmull'; there are: matmul, "}},
+        Case{"LongCall", {"run", "add(n=" + std::string(300, ' ') + "q)"}, {"symbol q of add has no size"}},
         Case{"UnknownParameter", {"run", "add(q=3)"}, {"add has no parameter 'q'; it has: "}},
         Case{"MissingParameter", {"run", "matmul(m=3, n=3)"}, {"matmul needs k: "}},
         Case{
