@@ -111,7 +111,10 @@ Sizes parse_sizes(const std::vector<std::string>& texts) {
       if (name.empty() || digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
         throw Error(fmt::format("'{}' is no NAME=NUMBER; write sizes as -D m=4096,k=64", part));
       }
-      sizes[name] = value;
+      if (const auto [known, added] = sizes.emplace(name, value); !added) {
+        throw Error(
+            fmt::format("'{}': {} is given already, as {}; give each symbol one size", part, name, known->second));
+      }
     }
   }
   return sizes;
@@ -169,6 +172,15 @@ std::vector<Workload> load_workloads(const std::string& path) {
   }
   if (workloads.empty()) throw Error(fmt::format("the workloads '{}' hold no workload", path));
   return workloads;
+}
+
+std::vector<Workload> workloads_of(const ProgramArguments& arguments, const std::string& file) {
+  if (file.empty()) return {one_workload(arguments)};
+  if (!arguments.program.empty() || !arguments.sizes.empty()) {
+    throw Error(fmt::format("--workloads {} stands instead of a program and its sizes, here is '{}' as well; give one",
+                            file, arguments.program.empty() ? "-D " + arguments.sizes.front() : arguments.program));
+  }
+  return load_workloads(file);
 }
 
 Workload one_workload(const ProgramArguments& arguments) {
