@@ -85,7 +85,14 @@ Expr call_op(ir::Op op, const std::vector<Expr>& operands) {
 
 namespace api {
 
-Expr wrap(ir::Expr e) { return {std::make_shared<const ir::Expr>(std::move(e)), false}; }
+Expr wrap(ir::Expr e) {
+  // Before it grows beyond what recursion takes.
+  if (e->depth > ir::kMaxDepth) {
+    fail("an expression is nested {} deep, at most {} are allowed; give parts of it definitions of their own", e->depth,
+         ir::kMaxDepth);
+  }
+  return {std::make_shared<const ir::Expr>(std::move(e)), false};
+}
 
 std::vector<Expr> wrap(const std::vector<ir::Expr>& list) {
   std::vector<Expr> result;

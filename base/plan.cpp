@@ -166,7 +166,12 @@ std::int64_t slot_bytes(const Variant& variant, std::size_t count, const PlanCon
   for (std::size_t i = 0; i < count; ++i) {
     const WorkspaceSlot& slot = variant.workspace[i];
     if (slot.persistent != persistent) continue;
-    const std::int64_t bytes = std::max<std::int64_t>(evaluate(slot.bytes, context), 0);
+    const std::optional<std::int64_t> size = evaluate_exactly(slot.bytes, context);
+    if (!size) {
+      fail("workspace {} of variant '{}' has 2^63 bytes or more at these sizes, which no memory has; use smaller ones",
+           i, variant.name);
+    }
+    const std::int64_t bytes = std::max<std::int64_t>(*size, 0);
     total += (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
   }
   return total;

@@ -231,7 +231,11 @@ bool PlanExpr::uses(DeviceLimit limit) const {
   return std::ranges::find(items_, Item{PlanOp::limit, static_cast<std::int64_t>(limit)}) != items_.end();
 }
 
-std::int64_t evaluate(const PlanExpr& expr, const PlanContext& context) {
+namespace {
+
+// `operation(op, a, b, c)` is the value of one.
+template <typename Operation>
+std::int64_t evaluate_by(const PlanExpr& expr, const PlanContext& context, const Operation& operation) {
   std::array<std::int64_t, PlanExpr::kMaxDepth> stack;
   std::size_t top = 0;
   for (const PlanExpr::Item& item : expr.items()) {
@@ -249,14 +253,41 @@ std::int64_t evaluate(const PlanExpr& expr, const PlanContext& context) {
         break;
       case PlanOp::select:
         top -= 2;
-        stack[top - 1] = apply(item.op, stack[top - 1], stack[top], stack[top + 1]);
+        stack[top - 1] = operation(item.op, stack[top - 1], stack[top], stack[top + 1]);
         break;
       default:
         --top;
-        stack[top - 1] = apply(item.op, stack[top - 1], stack[top]);
+        stack[top - 1] = operation(item.op, stack[top - 1], stack[top], 0);
     }
   }
   return stack[0];
+}
+
+bool overflows(PlanOp op, std::int64_t a, std::int64_t b) {
+  std::int64_t value = 0;
+  switch (op) {
+    case PlanOp::add:
+      return __builtin_add_overflow(a, b, &value);
+    case PlanOp::sub:
+      return __builtin_sub_overflow(a, b, &value);
+    case PlanOp::mul:
+      return __builtin_mul_overflow(a, b, &value);
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+std::int64_t evaluate(const PlanExpr& expr, const PlanContext& context) { return evaluate_by(expr, context, apply); }
+
+std::optional<std::int64_t> evaluate_exactly(const PlanExpr& expr, const PlanContext& context) {
+  bool exact = true;
+  const std::int64_t value = evaluate_by(expr, context, [&](PlanOp op, auto a, auto b, auto c) {
+    exact = exact && !overflows(op, a, b);
+    return apply(op, a, b, c);
+  });
+  return exact ? std::optional(value) : std::nullopt;
 }
 
 std::string to_text(const PlanExpr& expr, std::span<const std::string> symbol_names) {

@@ -7,6 +7,7 @@
 // is total, so both sides of a select are evaluated.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -92,6 +93,9 @@ class PlanExpr {
 // The value of `expr`. Never allocates, never throws for a valid plan's expression; InternalError where the context
 // holds fewer symbols or limits than it names.
 std::int64_t evaluate(const PlanExpr& expr, const PlanContext& context);
+
+// The same; nothing where a sum, a difference or a product within it would wrap.
+std::optional<std::int64_t> evaluate_exactly(const PlanExpr& expr, const PlanContext& context);
 
 // One operation's value (see the semantics above); c is used by select alone.
 std::int64_t apply(PlanOp op, std::int64_t a, std::int64_t b, std::int64_t c = 0);

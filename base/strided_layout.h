@@ -1,10 +1,22 @@
 #pragma once
 // Where the elements of a strided tensor lie in the block of memory that just holds them all.
 
+#include <compare>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace quern {
+
+struct StridedDimension {
+  std::int64_t stride = 0;  // in elements
+  std::int64_t extent = 0;
+  auto operator<=>(const StridedDimension&) const = default;
+};
+
+// Whether two elements share an address, certainly or, where there are too many to look at each, possibly. Sorts the
+// dimensions; allocates nothing where each of them steps over what the smaller ones span, as in every usual layout.
+bool may_overlap(std::span<StridedDimension> dimensions);
 
 class StridedLayout {
  public:

@@ -79,7 +79,8 @@ void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& descrip
 
 std::string read_text(const std::string& path, std::string_view what, std::string_view hint) {
   if (path == "-") return read_stream(std::cin, what, path);
-  if (std::filesystem::is_directory(path)) {
+  std::error_code no_folder;
+  if (std::filesystem::is_directory(path, no_folder)) {
     throw Error(fmt::format("cannot read the {} '{}': it is a folder", what, path));
   }
   std::ifstream file(path, std::ios::binary);
@@ -90,7 +91,8 @@ std::string read_text(const std::string& path, std::string_view what, std::strin
 Program load_program(const std::string& text) {
   if (text.empty())
     throw Error("no program given: name a file, '-' or a builder call such as \"softmax(m=1024, n=1024)\"");
-  if (!std::filesystem::exists(text) && text.find('(') != std::string::npos) return Program::parse(text);
+  std::error_code no_file;  // a call may be longer than names of files
+  if (!std::filesystem::exists(text, no_file) && text.find('(') != std::string::npos) return Program::parse(text);
   return Program::parse(read_text(text, "program", "; a builder call has parentheses"));
 }
 
@@ -109,7 +111,10 @@ Sizes parse_sizes(const std::vector<std::string>& texts) {
       if (name.empty() || digits.empty() || error != std::errc() || end != digits.data() + digits.size()) {
         throw Error(fmt::format("'{}' is no NAME=NUMBER; write sizes as -D m=4096,k=64", part));
       }
-      sizes[name] = value;
+      if (const auto [known, added] = sizes.emplace(name, value); !added) {
+        throw Error(
+            fmt::format("'{}': {} is given already, as {}; give each symbol one size", part, name, known->second));
+      }
     }
   }
   return sizes;
@@ -167,6 +172,15 @@ std::vector<Workload> load_workloads(const std::string& path) {
   }
   if (workloads.empty()) throw Error(fmt::format("the workloads '{}' hold no workload", path));
   return workloads;
+}
+
+std::vector<Workload> workloads_of(const ProgramArguments& arguments, const std::string& file) {
+  if (file.empty()) return {one_workload(arguments)};
+  if (!arguments.program.empty() || !arguments.sizes.empty()) {
+    throw Error(fmt::format("--workloads {} stands instead of a program and its sizes, here is '{}' as well; give one",
+                            file, arguments.program.empty() ? "-D " + arguments.sizes.front() : arguments.program));
+  }
+  return load_workloads(file);
 }
 
 Workload one_workload(const ProgramArguments& arguments) {

@@ -68,6 +68,9 @@ std::vector<Workload> load_workloads(const std::string& path);
 // The one program of the arguments as a workload, its sizes bound.
 Workload one_workload(const ProgramArguments& arguments);
 
+// The workloads of the file where one is named, else the one program. Error where both are given.
+std::vector<Workload> workloads_of(const ProgramArguments& arguments, const std::string& file);
+
 // Set by Ctrl-C from catch_interrupts() on, which is for commands that look at it between steps; the others end at
 // once.
 std::atomic<bool>& interrupted();

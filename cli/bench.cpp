@@ -138,8 +138,7 @@ int run_bench(const BenchArguments& arguments) {
   catch_interrupts();
   if (arguments.samples < 1) throw Error(fmt::format("--samples is 1 or more, not {}", arguments.samples));
   if (arguments.runs < 1) throw Error(fmt::format("--runs is 1 or more, not {}", arguments.runs));
-  const std::vector<Workload> all =
-      arguments.workloads.empty() ? std::vector{one_workload(arguments.program)} : load_workloads(arguments.workloads);
+  const std::vector<Workload> all = workloads_of(arguments.program, arguments.workloads);
   return arguments.against.empty() ? run_alone(arguments, all) : run_against(arguments, all);
 }
 

@@ -44,6 +44,10 @@ void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) 
 std::optional<RunReport> simulate_if_asked(const ExplainArguments& arguments, const Workload& workload,
                                            Options& options) {
   if (!arguments.simulate) return std::nullopt;
+  if (options.device.starts_with("cpu")) {
+    throw Error(
+        fmt::format("--simulate is of GPU kernels, not of --device {}; give --target cuda:sm_90a", options.device));
+  }
   const std::string target = options.target.empty() ? "sim:sm_90a" : options.target;
   const std::size_t colon = target.find(':');
   if (target.starts_with("cpu"))

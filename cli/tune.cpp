@@ -16,8 +16,7 @@ struct TuneArguments {
 
 int run_tune(const TuneArguments& arguments) {
   catch_interrupts();
-  const std::vector<Workload> all =
-      arguments.workloads.empty() ? std::vector{one_workload(arguments.program)} : load_workloads(arguments.workloads);
+  const std::vector<Workload> all = workloads_of(arguments.program, arguments.workloads);
   Options options = options_of(arguments.common, {});
   options.budget_seconds = parse_budget(arguments.budget);
   options.seed = arguments.seed;

@@ -1,6 +1,8 @@
 #include "ir/bind.h"
 
 #include <algorithm>
+#include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "ir/printer.h"
@@ -53,12 +55,31 @@ class Binder {
     return bound.same(e) ? bound : simplify(bound);
   }
 
+  // The value of a size; nothing where it depends on what has none yet. Error where it or a part of it would wrap.
+  std::optional<std::int64_t> exact(const Expr& e, const Expr& whole, const std::string& place) const {
+    if (const auto number = as_integer(e)) return number;
+    std::vector<std::int64_t> values;
+    for (const Expr& arg : e->args) {
+      if (const auto value = exact(arg, whole, place)) values.push_back(*value);
+    }
+    if (e->kind != ExprKind::call || values.size() != e->args.size()) return std::nullopt;
+    std::int64_t value = 0;
+    const bool wraps = (e->op == Op::add && __builtin_add_overflow(values[0], values[1], &value)) ||
+                       (e->op == Op::sub && __builtin_sub_overflow(values[0], values[1], &value)) ||
+                       (e->op == Op::mul && __builtin_mul_overflow(values[0], values[1], &value));
+    if (wraps) fail("{} is {}, which leaves 64 bits at {}; use smaller sizes", place, to_string(whole), given_);
+    return as_integer(simplify(e));
+  }
+
   TensorRef copy(const TensorRef& tensor) {
     TensorRef& image = images_[tensor.get()];
     if (image) return image;
     std::vector<Expr> shape;
     std::vector<Expr> strides;
-    for (const Expr& size : tensor->shape) shape.push_back(bind_size(size));
+    for (const Expr& size : tensor->shape) {
+      exact(bind(size), size, fmt::format("dimension {} of {}", shape.size(), tensor->name));
+      shape.push_back(bind_size(size));
+    }
     for (const Expr& stride : tensor->strides) strides.push_back(bind_size(stride));
     image = make_tensor(tensor->name, tensor->dtype, std::move(shape), std::move(strides), tensor->constant);
     return image;

@@ -88,6 +88,9 @@ Scalar load(DType dtype, const void* from) {
 }
 
 void store(DType dtype, void* to, Scalar value) {
+  // A value of the dtype is stored as it is, where store_element would saturate as a cast does.
+  if (dtype == DType::f8e5m2 && std::isinf(value.real))
+    return store_integer(DType::u8, to, 0, value.real < 0 ? 0xfc : 0x7c);
   if (is_float(dtype)) return store_element(dtype, to, 0, value.real);
   store_integer(dtype, to, 0, value.integer);
 }

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/strided_layout.h"
 #include "ir/expr_parser.h"
 #include "ir/printer.h"
 #include "ir/rewrite.h"
@@ -27,38 +28,6 @@ std::size_t tree_size(const Expr& e, std::unordered_map<const Node*, std::size_t
   size = std::min(size, kMaxNodes + 1);
   known[e.get()] = size;
   return size;
-}
-
-// Whether two elements of constant extents and strides certainly or possibly share an address.
-bool may_overlap(std::vector<std::pair<std::int64_t, std::int64_t>> stride_and_extent) {
-  constexpr std::size_t kEnumerated = std::size_t{1} << 16;
-  std::size_t count = 1;
-  for (const auto& [stride, extent] : stride_and_extent) {
-    if (extent == 0) return false;
-    count =
-        count > kEnumerated ? count : count * static_cast<std::size_t>(std::min<std::int64_t>(extent, kEnumerated + 1));
-  }
-  for (auto& [stride, extent] : stride_and_extent) stride = std::abs(stride);
-  std::sort(stride_and_extent.begin(), stride_and_extent.end());
-  std::int64_t reach = 0;  // of the dimensions so far
-  bool nested = true;      // each dimension steps over the reach of those before
-  for (const auto& [stride, extent] : stride_and_extent) {
-    if (extent == 1) continue;
-    nested = nested && stride > reach;
-    reach += stride * (extent - 1);
-  }
-  if (nested || count > kEnumerated) return !nested;
-  std::set<std::int64_t> addresses = {0};
-  for (const auto& [stride, extent] : stride_and_extent) {
-    std::set<std::int64_t> next;
-    for (const std::int64_t base : addresses) {
-      for (std::int64_t i = 0; i < extent; ++i) {
-        if (!next.insert(base + i * stride).second) return true;
-      }
-    }
-    addresses = std::move(next);
-  }
-  return false;
 }
 
 class Verifier {
@@ -151,7 +120,7 @@ class Verifier {
     // Without elements no two share an address.
     const bool empty =
         std::any_of(tensor.shape.begin(), tensor.shape.end(), [](const Expr& extent) { return is_integer(extent, 0); });
-    std::vector<std::pair<std::int64_t, std::int64_t>> dims;
+    std::vector<StridedDimension> dims;
     for (std::size_t d = 0; d < tensor.strides.size() && !empty; ++d) {
       const auto stride = as_integer(tensor.strides[d]);
       const auto extent = as_integer(tensor.shape[d]);
@@ -161,7 +130,7 @@ class Verifier {
             "may repeat",
             tensor.name, d, text(tensor.shape[d]));
       }
-      if (stride && extent) dims.emplace_back(*stride, *extent);
+      if (stride && extent) dims.push_back({*stride, *extent});
     }
     if (!tensor.strides.empty() && dims.size() == tensor.rank() && may_overlap(dims)) {
       const std::string strides = to_string(tensor.strides, names_);

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/strided_layout.h"
 
 namespace quern::runtime {
 namespace {
@@ -56,23 +59,62 @@ bool in_different_columns(const PlanArgument& a, Range range_a, const PlanArgume
   return width_a <= distance && distance + width_b <= row;
 }
 
+// Sizes by their symbols, "m = 4, n = 8".
+std::string given(const Plan& plan, const PlanContext& context) {
+  std::string text;
+  for (std::size_t i = 0; i < plan.symbols.size(); ++i) {
+    text += fmt::format("{}{} = {}", i == 0 ? "" : ", ", plan.symbols[i].name, context.symbols[i]);
+  }
+  return text;
+}
+
+std::vector<std::int64_t> values_of(const std::vector<PlanExpr>& list, const PlanContext& context) {
+  std::vector<std::int64_t> values;
+  for (const PlanExpr& e : list) values.push_back(evaluate(e, context));
+  return values;
+}
+
+[[noreturn]] void fail_overflow(const Plan& plan, const PlanArgument& argument, std::size_t dimension,
+                                const PlanContext& context) {
+  std::vector<std::string> names;
+  for (const PlanSymbol& symbol : plan.symbols) names.push_back(symbol.name);
+  fail("dimension {} of argument '{}' of '{}' is {}, 2^63 or more at {}; use smaller sizes", dimension, argument.name,
+       plan.name, to_text(argument.shape[dimension], names), given(plan, context));
+}
+
 // What offsets cannot count is refused before anything computes with it.
 void check_bytes(const Plan& plan, const PlanArgument& argument, const PlanContext& context) {
   std::int64_t bytes = byte_size(argument.dtype);
   bool fits = true;
   for (std::size_t i = 0; i < argument.shape.size(); ++i) {
-    const std::int64_t size = evaluate(argument.shape[i], context);
-    if (size <= 0) return;
-    std::int64_t reach = evaluate(argument.strides[i], context);
-    fits = fits && !__builtin_mul_overflow(reach, size - 1, &reach) &&
+    const std::optional<std::int64_t> size = evaluate_exactly(argument.shape[i], context);
+    if (!size) fail_overflow(plan, argument, i, context);
+    if (*size <= 0) return;
+    const std::optional<std::int64_t> stride = evaluate_exactly(argument.strides[i], context);
+    std::int64_t reach = stride.value_or(0);
+    fits = fits && stride && !__builtin_mul_overflow(reach, *size - 1, &reach) &&
            !__builtin_mul_overflow(reach, byte_size(argument.dtype), &reach) &&
            !(reach < 0 ? __builtin_sub_overflow(bytes, reach, &bytes) : __builtin_add_overflow(bytes, reach, &bytes));
   }
   if (fits) return;
-  std::vector<std::int64_t> sizes;
-  for (const PlanExpr& size : argument.shape) sizes.push_back(evaluate(size, context));
   fail("argument '{}' of '{}' is {}[{}], 2^63 bytes or more, which no memory has; use smaller sizes", argument.name,
-       plan.name, name(argument.dtype), fmt::join(sizes, ", "));
+       plan.name, name(argument.dtype), fmt::join(values_of(argument.shape, context), ", "));
+}
+
+// Strides may be numbers of the caller's, of which only the call tells whether each element has an address of its own.
+void check_strides(const Plan& plan, const PlanArgument& output, const PlanContext& context) {
+  thread_local std::vector<StridedDimension> dimensions;  // kept, so that only the first calls allocate
+  dimensions.clear();
+  for (std::size_t i = 0; i < output.shape.size(); ++i) {
+    const std::int64_t extent = evaluate(output.shape[i], context);
+    if (extent <= 0) return;
+    dimensions.push_back({evaluate(output.strides[i], context), extent});
+  }
+  if (!may_overlap(dimensions)) return;
+  fail(
+      "output '{}' of '{}' is {}[{}] with the strides ({}), by which elements share an address; only inputs may repeat",
+      output.name, plan.name, name(output.dtype), fmt::join(values_of(output.shape, context), ", "),
+      fmt::join(values_of(output.strides, context), ", "));
 }
 
 void check_pointer(const PlanArgument& argument, const PlanContext& context, const void* pointer) {
@@ -118,7 +160,10 @@ void check_call(const Plan& plan, const PlanContext& context, std::span<void* co
       fail("size '{}' of '{}' is {}; sizes are not negative", plan.symbols[i].name, plan.name, context.symbols[i]);
     }
   }
-  for (const PlanArgument& argument : plan.arguments) check_bytes(plan, argument, context);
+  for (const PlanArgument& argument : plan.arguments) {
+    check_bytes(plan, argument, context);
+    if (argument.is_output) check_strides(plan, argument, context);
+  }
   for (std::size_t i = 0; i < arguments.size(); ++i) check_pointer(plan.arguments[i], context, arguments[i]);
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (plan.arguments[i].is_output) check_overlap(plan, context, arguments, i);

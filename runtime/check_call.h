@@ -10,7 +10,8 @@ namespace quern::runtime {
 
 // Throws Error, naming the argument and its numbers, when
 //  - there are more or fewer pointers or symbols than the plan has, or a symbol is negative where it is a dimension,
-//  - a tensor has 2^63 bytes or more,
+//  - a dimension leaves 64 bits, or a tensor has 2^63 bytes or more,
+//  - two elements of an output share an address by its strides,
 //  - a pointer is null though its tensor has elements, or is not a multiple of its element's size,
 //  - an output shares bytes with another argument (the input that it updates in place may be the very same tensor).
 // Allocates nothing when the call is good.

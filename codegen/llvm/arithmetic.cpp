@@ -14,8 +14,10 @@ using Operands = std::span<llvm::Value* const>;
 
 bool is_comparison(Op op) { return op >= Op::eq && op <= Op::ge; }
 
-// Results that are one of the operands or a whole number, which a narrow float holds without rounding.
-bool keeps_precision(Op op) {
+// Results that are one of the operands or a whole number, which a narrow float holds without rounding; f8e5m2 has an
+// infinity as an operand, but none as a result.
+bool keeps_precision(Op op, DType dtype) {
+  if (dtype == DType::f8e5m2) return false;
   return op == Op::neg || op == Op::min || op == Op::max || op == Op::abs || op == Op::floor || op == Op::ceil ||
          op == Op::round;
 }
@@ -184,7 +186,7 @@ Value apply(Lanes& lanes, Op op, std::span<const Value> operands) {
   const ir::ScalarFunction& function = ir::row(op);
   llvm::Value* result =
       is_integer_or_instruction(op, dtype, function) ? instruction(lanes, op, dtype, x) : spelled(lanes, function, x);
-  return keeps_precision(op) ? lanes.shaped_like(dtype, result) : round_result(lanes, dtype, result);
+  return keeps_precision(op, dtype) ? lanes.shaped_like(dtype, result) : round_result(lanes, dtype, result);
 }
 
 }  // namespace quern::codegen

@@ -123,6 +123,11 @@ llvm::Value* encode(Lanes& lanes, DType dtype, llvm::Value* single) {
 
 // The pattern of an f32 that the dtype holds exactly.
 llvm::Value* exact_pattern(Lanes& lanes, DType dtype, llvm::Value* single) {
+  if (dtype == DType::f8e5m2) {
+    Format unsaturated(dtype);
+    unsaturated.overflow = unsaturated.infinity;
+    return encode_any(lanes.ir(), unsaturated, single, lanes.storage_type(dtype));
+  }
   if (dtype != DType::bf16) return encode(lanes, dtype, single);
   IrBuilder& ir = lanes.ir();
   return ir.CreateTrunc(ir.CreateLShr(as_bits(ir, single), 16), shaped(ir.getInt16Ty(), single));

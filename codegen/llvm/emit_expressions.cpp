@@ -109,15 +109,18 @@ Value KernelEmitter::select(const Expr& e) {
   const Value otherwise = apply(lanes_, Op::logical_not, std::span(&condition, 1));
   const Value a = guarded(e->args[1], condition);
   const Value b = guarded(e->args[2], otherwise);
+  llvm::Value* chooser = condition.base;
+  const bool has_bits = a.bits != nullptr && b.bits != nullptr;
   // Both scalar with the same constants of the lanes: so is the result.
   if (condition.is_uniform() && !a.varying && !b.varying && a.offset == b.offset) {
     Value result = a;
-    result.base = ir_.CreateSelect(condition.base, a.base, b.base);
-    result.bits = nullptr;
+    result.base = ir_.CreateSelect(chooser, a.base, b.base);
+    result.bits = has_bits ? ir_.CreateSelect(chooser, a.bits, b.bits) : nullptr;
     return result;
   }
-  llvm::Value* chooser = condition.base;
-  return lanes_.varying(e->dtype, ir_.CreateSelect(chooser, lanes_.vector(a), lanes_.vector(b)));
+  Value result = lanes_.varying(e->dtype, ir_.CreateSelect(chooser, lanes_.vector(a), lanes_.vector(b)));
+  if (has_bits) result.bits = ir_.CreateSelect(chooser, to_storage(lanes_, a, true), to_storage(lanes_, b, true));
+  return result;
 }
 
 // The second operand is read only where the first leaves the result open.

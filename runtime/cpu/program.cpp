@@ -16,8 +16,6 @@
 namespace quern::runtime::cpu {
 namespace {
 
-constexpr std::size_t kMaxParameters = 128;  // of one kernel
-
 // Where a call's memory lies.
 struct CallMemory {
   const Variant& variant;
@@ -64,16 +62,18 @@ void run_launch(const Launch& launch, CpuKernelFunction function, const CallMemo
     if (arguments.grid[i] <= 0) return;
     blocks *= arguments.grid[i];
   }
-  std::array<void*, kMaxParameters> pointers;
-  std::array<std::int64_t, kMaxParameters> scalars;
-  std::size_t pointer_count = 0, scalar_count = 0;
+  // Kept by the thread, so that only its first launches allocate.
+  thread_local std::vector<void*> pointers;
+  thread_local std::vector<std::int64_t> scalars;
+  pointers.clear();
+  scalars.clear();
   for (const PlanParameter& parameter : launch.parameters) {
     if (const auto* pointer = std::get_if<PlanPointer>(&parameter)) {
-      pointers[pointer_count++] = memory.address(*pointer, context);
+      pointers.push_back(memory.address(*pointer, context));
     } else if (const auto* scalar = std::get_if<ScalarParameter>(&parameter)) {
-      scalars[scalar_count++] = scalar_word(*scalar, context);
+      scalars.push_back(scalar_word(*scalar, context));
     } else {
-      scalars[scalar_count++] = division_word(std::get<FastDivisionParameter>(parameter), context);
+      scalars.push_back(division_word(std::get<FastDivisionParameter>(parameter), context));
     }
   }
   arguments.buffers = pointers.data();
@@ -156,7 +156,6 @@ class CpuProgram final : public LoadedProgram {
   }
 
   static void check_parameters(const Launch& launch) {
-    ensure(launch.parameters.size() <= kMaxParameters, "a CPU kernel has at most 128 parameters");
     for (const PlanParameter& parameter : launch.parameters) {
       ensure(!std::holds_alternative<TensorMapParameter>(parameter), "a CPU kernel takes no tensor maps");
     }

@@ -122,6 +122,17 @@ TEST(Builder, Errors) {
   EXPECT_EQ(error_of([&] { elementwise("add", {x, z}); }), "x and z belong to different builders, test and other");
 }
 
+TEST(Expressions, TooDeepOnesAreRefusedWhereTheyGrow) {
+  ProgramBuilder b("deep");
+  const Tensor x = b.input("x", DType::f32, {4});
+  Expr e = x(0);
+  const auto grow = [&] {
+    for (int i = 0; i < 50000; ++i) e = e * x(0);
+  };
+  EXPECT_EQ(error_of(grow),
+            "an expression is nested 401 deep, at most 400 are allowed; give parts of it definitions of their own");
+}
+
 TEST(Builder, ProvablyOutsideReads) {
   ProgramBuilder b("test");
   const Tensor x = b.input("x", DType::f32, {4});

@@ -169,6 +169,42 @@ TEST_F(Overlaps, NullAndMisalignedPointersAreRefused) {
   on_cpu("add(n=n)").launch(std::vector<void*>{nullptr, nullptr, nullptr}, std::vector<std::int64_t>{0});
 }
 
+TEST(Calls, TakeManyTensors) {
+  std::string inputs, total;
+  for (int i = 0; i < 200; ++i) {
+    inputs += (i == 0 ? "x" : ", x") + std::to_string(i) + ": i64[n]";
+    total += (i == 0 ? "x" : " + x") + std::to_string(i) + "[i]";
+  }
+  const Executable add = on_cpu(("kernel a(" + inputs + ") -> (y: i64[n]) { y[i] = " + total + " }").c_str());
+  std::vector<std::int64_t> memory(201);
+  std::iota(memory.begin(), memory.end(), 0);
+  std::vector<void*> pointers;
+  for (std::int64_t& element : memory) pointers.push_back(&element);
+  add.launch(pointers, std::vector<std::int64_t>{1});
+  EXPECT_EQ(memory.back(), 199 * 200 / 2);
+}
+
+TEST(Calls, WhoseOutputsWouldRepeatAreRefused) {
+  const Executable copy = on_cpu("kernel a(x: u8[m, n]) -> (y: u8[m, n] strides(s, 1)) { y[i, j] = x[i, j] }");
+  std::vector<std::uint8_t> x(35, 1), y(64);
+  const auto launch = [&](std::int64_t stride) {
+    copy.launch(std::vector<void*>{x.data(), y.data()}, copy.size_values({{"m", 5}, {"n", 7}, {"s", stride}}));
+  };
+  for (const std::int64_t stride : {3, 0, -6}) {
+    EXPECT_TRUE(contains(error_of([&] { launch(stride); }),
+                         "strides (" + std::to_string(stride) + ", 1), by which elements share an address"));
+  }
+  for (const std::int64_t stride : {7, 8}) EXPECT_NO_THROW(launch(stride));
+}
+
+TEST(Calls, WhoseSizesWouldWrapAreRefused) {
+  const Executable square = on_cpu("kernel a(x: u8[n] strides(0)) -> (y: u8[n * n]) { y[i] = x[i // n] }");
+  std::uint8_t x = 0, y = 0;
+  EXPECT_EQ(
+      error_of([&] { square.launch(std::vector<void*>{&x, &y}, std::vector<std::int64_t>{std::int64_t{1} << 32}); }),
+      "dimension 0 of argument 'y' of 'a' is n * n, 2^63 or more at n = 4294967296; use smaller sizes");
+}
+
 TEST(HostArrays, MoreThanTheMemoryIsAnErrorWithNumbers) {
   EXPECT_TRUE(contains(error_of([] { HostArray(DType::f32, {1000000, 100000000}); }),
                        "out of memory on cpu: 400000000000000 bytes wanted for f32[1000000, 100000000], "));

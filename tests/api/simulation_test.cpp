@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "quern/quern.h"
@@ -25,6 +26,28 @@ TEST(Simulation, ProgramsRunOnItAsOnADevice) {
   ASSERT_TRUE(report.simulation.has_value());
   EXPECT_EQ(report.simulation->findings_text, "0 findings\n");
   EXPECT_NE(report.simulation->counts_text.find("100% coalesced"), std::string::npos);
+}
+
+// Of f8e5m2 no arithmetic results in an infinity, but what is only moved stays as it is.
+TEST(Simulation, InfinitiesOfF8AreKeptWhereTheyMove) {
+  constexpr auto kInfinity = std::byte{0x7c}, kLargest = std::byte{0x7b};
+  HostArray x(DType::f8e5m2, {3});
+  std::ranges::fill(x.data, kInfinity);
+  std::vector<const char*> devices = {"sim"};
+  if (QUERN_WITH_CPU) devices.push_back("cpu");
+  for (const auto& [value, expected] :
+       {std::pair("x[i]", kInfinity), std::pair("i > 0 ? x[i] : x[0]", kInfinity),
+        std::pair("i > 0 ? f8e5m2(x[i]) : f8e5m2(1)", kInfinity), std::pair("f8e5m2(f32(x[i]))", kLargest),
+        std::pair("max(x[i], x[0])", kLargest)}) {
+    const Program program =
+        Program::parse(std::string("kernel f(x: f8e5m2[3]) -> (y: f8e5m2[3]) { y[i] = ") + value + " }");
+    for (const char* device : devices) {
+      const Executable executable = compile(program, {.device = device, .use_store = false});
+      const RunReport report = run_host(executable, std::span(&x, 1), {}, {.check = true});
+      EXPECT_TRUE(report.passed()) << device << " " << value << ": " << report.checks.at(0).text();
+      EXPECT_EQ(report.outputs.at(0).data.back(), expected) << device << " " << value;
+    }
+  }
 }
 
 TEST(Simulation, HasNoTimesToTuneBy) {

@@ -45,6 +45,14 @@ TEST(PlanExpr, OverflowWraps) {
   EXPECT_EQ(value(m * n, kLowest, 3), kLowest);
 }
 
+TEST(PlanExpr, ExactValuesDoNotWrap) {
+  const std::array<std::int64_t, 1> far = {std::int64_t{1} << 32};
+  const PlanExpr x = PlanExpr::symbol(0);
+  EXPECT_EQ(evaluate_exactly(x * x, {far, {}}), std::nullopt);
+  EXPECT_EQ(evaluate_exactly(floor_div(x * x, x), {far, {}}), std::nullopt) << "on the way";
+  EXPECT_EQ(evaluate_exactly(x * 4 - 1, {far, {}}), (std::int64_t{1} << 34) - 1);
+}
+
 TEST(PlanExpr, ComparisonsAndSelect) {
   EXPECT_EQ(value(less(m, n), 1, 2), 1);
   EXPECT_EQ(value(less_equal(m, n), 3, 2), 0);

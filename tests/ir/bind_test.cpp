@@ -48,6 +48,13 @@ TEST(Bind, OnlyDimensionsAreAtLeast0) {
   EXPECT_TRUE(contains(error_of([&] { bind(strided, {{"n", -2}}); }), "n = -2: a size is at least 0"));
 }
 
+TEST(Bind, SizesThatWrap) {
+  const Program program = parse_program("kernel p(x: f32[n, m]) -> (y: f32[n * m * n * m]) { y[i] = x[0, 0] }");
+  EXPECT_EQ(error_of([&] { bind(program, {{"n", 4000000000}, {"m", 3000000000}}); }),
+            "dimension 0 of y is n * m * n * m, which leaves 64 bits at m = 3000000000, n = 4000000000; use smaller "
+            "sizes");
+}
+
 TEST(Bind, Mistakes) {
   const Program program = parse_program(kConv);
   const auto error = [&](const std::map<std::string, std::int64_t>& sizes) {

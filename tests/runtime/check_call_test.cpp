@@ -62,6 +62,15 @@ TEST(CheckCall, BytesThatOffsetsCannotCountAreRefused) {
   EXPECT_EQ(complaint(plan(n, n), 0x1000, 0x2000, kMost, 0), "") << "nothing, however often";
 }
 
+TEST(CheckCall, ElementsOfOutputsLieApart) {
+  EXPECT_EQ(complaint(plan(n, 4), 0x1000, 0x2000),
+            "output 'y' of 'f' is f32[4, 8] with the strides (4, 1), by which elements share an address; only inputs "
+            "may repeat");
+  EXPECT_NE(complaint(plan(n, 0), 0x1000, 0x2000), "");
+  EXPECT_EQ(complaint(plan(n, 0), 0x1000, 0x2000, 1), "") << "one row";
+  EXPECT_EQ(complaint(plan(n, 4), 0x1000, 0x2000, 4, 0), "") << "no element";
+}
+
 TEST(CheckCall, NullIsRefusedUnlessThereIsNothing) {
   EXPECT_EQ(complaint(plan(n, n), 0, 0x2000), "argument 'x' is null but has 128 bytes");
   EXPECT_EQ(complaint(plan(n, n), 0, 0, 0), "");
