@@ -274,6 +274,7 @@ Expr ceil(const Expr& x) { return call_op(ir::Op::ceil, {x}); }
 Expr round(const Expr& x) { return call_op(ir::Op::round, {x}); }
 Expr exp(const Expr& x) { return call_op(ir::Op::exp, {x}); }
 Expr exp2(const Expr& x) { return call_op(ir::Op::exp2, {x}); }
+Expr exp2_flush(const Expr& x) { return call_op(ir::Op::exp2_flush, {x}); }
 Expr log(const Expr& x) { return call_op(ir::Op::log, {x}); }
 Expr log1p(const Expr& x) { return call_op(ir::Op::log1p, {x}); }
 Expr expm1(const Expr& x) { return call_op(ir::Op::expm1, {x}); }

@@ -13,10 +13,12 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 const FieldList kWgmmaFields{"wgmma",
                              {{.name = "block", .parts = 3, .fallback = {128, 256, 64}},
                               {.name = "consumers", .fallback = {2}},
+                              {.name = "tiles", .words = {"shared", "pingpong"}, .fallback = {0}},
                               {.name = "stages", .fallback = {4}},
                               {.name = "cluster", .parts = 2, .fallback = {1, 1}},
                               {.name = "raster", .fallback = {8}},
                               {.name = "order", .words = {"grouped", "hilbert"}, .fallback = {0}},
+                              {.name = "a", .words = {"shared", "registers"}, .fallback = {0}},
                               {.name = "pad", .words = {"no", "yes"}, .fallback = {0}}}};
 
 WgmmaSchedule::WgmmaSchedule(const Schedule& s)
@@ -28,7 +30,9 @@ WgmmaSchedule::WgmmaSchedule(const Schedule& s)
       cluster_m(get(s, kWgmmaFields, "cluster", 0)),
       cluster_n(get(s, kWgmmaFields, "cluster", 1)),
       raster(get(s, kWgmmaFields, "raster")),
-      hilbert(get(s, kWgmmaFields, "order") != 0) {}
+      pingpong(get(s, kWgmmaFields, "tiles") != 0),
+      hilbert(get(s, kWgmmaFields, "order") != 0),
+      a_in_registers(get(s, kWgmmaFields, "a") != 0) {}
 
 namespace {
 
@@ -184,7 +188,7 @@ namespace {
 
 Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t consumers, std::int64_t stages,
               std::int64_t cluster_m, std::int64_t cluster_n, std::int64_t raster, bool hilbert = false) {
-  return {"wgmma", {bm, bn, bk, consumers, stages, cluster_m, cluster_n, raster, hilbert ? 1 : 0, 0}};
+  return {"wgmma", {bm, bn, bk, consumers, 0, stages, cluster_m, cluster_n, raster, hilbert ? 1 : 0, 0, 0}};
 }
 
 bool matches(const Program& program, const Target& target) {
@@ -195,7 +199,7 @@ constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the firs
 
 std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kHalfBytes; }
 std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
-  return 2 * outputs * s.bm * swizzle_row(s.bn) * kHalfBytes;
+  return 2 * outputs * s.bm * (s.pingpong ? s.consumers : 1) * swizzle_row(s.bn) * kHalfBytes;
 }
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
@@ -264,11 +268,15 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
       for (const std::int64_t raster : {1, 4, 8, 16}) {
         for (const bool hilbert : {false, true}) {
           if (hilbert && raster < 8) continue;
-          Schedule schedule = make(t.bm, t.bn, 64, t.consumers, 2, cm, cn, raster, hilbert);
-          const std::int64_t stages = most_stages(WgmmaSchedule(schedule), outputs, target);
-          set(schedule, kFields, "stages", stages);
-          set(schedule, kFields, "pad", pad);
-          if (std::ranges::find(all, schedule) == all.end()) all.push_back(schedule);
+          for (const bool pingpong : {false, true}) {
+            if (pingpong && (t.consumers != 2 || raster == 1 || hilbert)) continue;
+            Schedule schedule = make(pingpong ? t.bm / 2 : t.bm, t.bn, 64, t.consumers, 2, cm, cn, raster, hilbert);
+            set(schedule, kFields, "tiles", pingpong ? 1 : 0);
+            const std::int64_t stages = most_stages(WgmmaSchedule(schedule), outputs, target);
+            set(schedule, kFields, "stages", stages);
+            set(schedule, kFields, "pad", pad);
+            if (std::ranges::find(all, schedule) == all.end()) all.push_back(schedule);
+          }
         }
       }
     }
@@ -278,18 +286,18 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
 
 Verdict check_block(const WgmmaSchedule& s) {
   if (s.consumers < 1 || s.consumers > 3) return {fmt::format("consumers={} is not 1, 2 or 3 warpgroups", s.consumers)};
-  if (s.bm < 1 || s.bm % (kWgmmaRows * s.consumers) != 0 || s.bm > 256) {
-    return {
-        fmt::format("block m={} is not a multiple of 64 rows for each of {} consumers, up to 256", s.bm, s.consumers)};
+  const std::int64_t sharers = s.pingpong ? 1 : s.consumers;
+  if (s.bm < 1 || s.bm % (kWgmmaRows * sharers) != 0 || s.bm > 256) {
+    return {fmt::format("block m={} is not a multiple of 64 rows for each of {} consumers, up to 256", s.bm, sharers)};
   }
   if (s.bn < 16 || s.bn % 16 != 0 || s.bn > 256) {
     return {fmt::format("block n={} is not a multiple of 16 from 16 to 256", s.bn)};
   }
   if (s.bk != kSwizzleSpan) return {fmt::format("block k={} is not {}, a row of 128 bytes", s.bk, kSwizzleSpan)};
-  const std::int64_t registers = s.accumulator_registers() + kOtherRegisters, most = consumer_registers(s.consumers);
-  if (registers > most) {
-    return {fmt::format("a consumer's thread takes {} registers for accumulators and {} for others, of {}",
-                        s.accumulator_registers(), kOtherRegisters, most)};
+  const std::int64_t held = s.accumulator_registers() + s.operand_registers(), most = consumer_registers(s.consumers);
+  if (held + kOtherRegisters > most) {
+    return {fmt::format("a consumer's thread takes {} registers for accumulators and operands, {} for others, of {}",
+                        held, kOtherRegisters, most)};
   }
   return {};
 }

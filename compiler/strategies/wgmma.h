@@ -14,18 +14,22 @@
 
 namespace quern::compiler {
 
-// block: elements of m, n and k that a block holds at a time; consumers: warpgroups that multiply; stages of the ring;
-// cluster: blocks side by side along m or n that share the other operand's tile; raster: rows of tiles that are walked
-// together, and in which order; pad: whether matrices are copied to aligned rows first.
+// block: elements of m, n and k that a block holds at a time; consumers: warpgroups that multiply, which share a tile
+// or take turns, one storing its tile while another multiplies; stages of the ring; cluster: blocks side by side along
+// m or n that share the other operand's tile; raster: rows of tiles that are walked together, and in which order; a:
+// where wgmma reads the first operand; pad: whether matrices are copied to aligned rows first.
 extern const FieldList kWgmmaFields;
 
 struct WgmmaSchedule {
   std::int64_t bm, bn, bk, consumers, stages, cluster_m, cluster_n, raster;
-  bool hilbert;
+  bool pingpong, hilbert, a_in_registers;
 
   explicit WgmmaSchedule(const Schedule& schedule);
   std::int64_t cluster() const { return cluster_m * cluster_n; }
-  std::int64_t accumulator_registers() const { return bm / kWgmmaRows / consumers * bn / 2; }  // registers of a thread
+  std::int64_t own_rows() const { return pingpong ? bm : bm / consumers; }  // of the tile, that one consumer multiplies
+  // Registers of a consumer's thread.
+  std::int64_t accumulator_registers() const { return own_rows() / kWgmmaRows * bn / 2; }
+  std::int64_t operand_registers() const { return a_in_registers ? own_rows() / kWgmmaRows * bk / 4 : 0; }
 };
 
 // An operand as the kernel reads it: every index is one axis of the contraction, or, for the pixels of a convolution,

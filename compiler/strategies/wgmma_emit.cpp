@@ -117,8 +117,9 @@ class Writer {
            column = make_var("column");
   };
 
-  // for each tile of this block: `body`, with the number of its first step.
-  Stmt for_each_tile(const Tile& tile, std::vector<Stmt> body) const {
+  // for each tile of this block, or every `turns`th from its tile number `turn` on: `body`, with the number of its
+  // first step.
+  Stmt for_each_tile(const Tile& tile, std::vector<Stmt> body, const Expr& turn = 0, std::int64_t turns = 1) const {
     std::vector<Stmt> all{let(tile.first, div(Expr(tile.number) - worker_, workers_) * Expr(steps_))};
     Expr within = tile.number;
     if (problem_.contraction.batch.empty()) {
@@ -135,7 +136,8 @@ class Writer {
     all.push_back(let(tile.row, begin(place.row, schedule_.bm, schedule_.cluster_m)));
     all.push_back(let(tile.column, begin(place.column, schedule_.bn, schedule_.cluster_n)));
     std::ranges::move(body, std::back_inserter(all));
-    return make_stmt(For{tile.number, worker_, tiles_, Expr(workers_), ForKind::rolled, block(std::move(all))});
+    const Expr first = turns > 1 ? worker_ + turn * workers_ : worker_;
+    return make_stmt(For{tile.number, first, tiles_, Expr(workers_ * turns), ForKind::rolled, block(std::move(all))});
   }
 
   Expr inner_steps() const { return simplify(ceil_div(problem_.inner_k.hi, schedule_.bk), known_); }
@@ -150,7 +152,7 @@ class Writer {
   Stmt set_up() const {
     const VarRef s = make_var("s");
     const Expr loaders = bulk_ ? Expr(1) : Expr(kGroupThreads);
-    const Expr readers = schedule_.consumers * schedule_.cluster();
+    const Expr readers = (schedule_.pingpong ? 1 : schedule_.consumers) * schedule_.cluster();
     return elected("setup", 1,
                    {make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll,
                                   block({intrinsic(IntrinsicId::mbarrier_init, {at(full_, s), loaders}),
@@ -232,13 +234,14 @@ class Writer {
 
   // --- The consumers ------------------------------------------------------------------------------------------------
 
-  // Rows of the tile that a consumer holds.
-  std::int64_t own_rows() const { return schedule_.bm / schedule_.consumers; }
+  std::int64_t own_rows() const { return schedule_.own_rows(); }
+  std::int64_t turns() const { return schedule_.pingpong ? schedule_.consumers : 1; }
+  bool shares_tile() const { return schedule_.consumers > 1 && !schedule_.pingpong; }
 
   Layout held(std::int64_t columns) const { return accumulators(own_rows(), columns); }
 
   // Of the block's tile.
-  Expr own_row(const VarRef& i) const { return schedule_.consumers == 1 ? Expr(i) : Expr(group_) * own_rows() + i; }
+  Expr own_row(const VarRef& i) const { return shares_tile() ? Expr(group_) * own_rows() + i : Expr(i); }
 
   Stmt release(const Expr& step, const char* name) const {
     const Expr barrier = at(empty_, stage_of(step));
@@ -255,29 +258,47 @@ class Writer {
   Stmt main_loop(const Tile& tile) const {
     const VarRef q = make_var("q"), step = make_var("step"), s = make_var("s");
     const Axis i{make_var("i"), 0, own_rows()}, j{make_var("j"), 0, schedule_.bn}, p{make_var("p"), 0, schedule_.bk};
-    const Stmt product = make_stmt(Mma{.kind = MmaKind::wgmma,
-                                       .i = i,
-                                       .j = j,
-                                       .k = p,
-                                       .acc = acc_,
-                                       .a = read(a_.shared, {Expr(s), own_row(i.var), Expr(p.var)}),
-                                       .b = read(b_.shared, {Expr(s), Expr(j.var), Expr(p.var)}),
-                                       .accumulate = negate(equals(q, 0))});
-    return make_stmt(For{q, 0, Expr(steps_), 1, ForKind::rolled,
-                         block({let(step, Expr(tile.first) + q), let(s, stage_of(Expr(step))),
-                                intrinsic(IntrinsicId::mbarrier_wait, {at(full_, s), parity_of(Expr(step))}),
-                                intrinsic(IntrinsicId::wgmma_fence), product, intrinsic(IntrinsicId::wgmma_commit),
-                                intrinsic(IntrinsicId::wgmma_wait, {Expr(1)}),
-                                make_stmt(If{less(0, Expr(q)), block({release(Expr(step) - 1, "release")})})})});
+    const Expr in_shared = read(a_.shared, {Expr(s), own_row(i.var), Expr(p.var)});
+    std::vector<Stmt> body{let(step, Expr(tile.first) + q), let(s, stage_of(Expr(step))),
+                           intrinsic(IntrinsicId::mbarrier_wait, {at(full_, s), parity_of(Expr(step))})};
+    if (schedule_.a_in_registers) {
+      const Stmt load = make_stmt(Store{.buffer = a_held_, .index = {Expr(i.var), Expr(p.var)}, .value = in_shared});
+      body.push_back(
+          make_stmt(Map{.axes = {i, p}, .distribution = a_held_->layout, .body = load, .via = Via::ldmatrix}));
+    }
+    const Stmt product =
+        make_stmt(Mma{.kind = MmaKind::wgmma,
+                      .i = i,
+                      .j = j,
+                      .k = p,
+                      .acc = acc_,
+                      .a = schedule_.a_in_registers ? read(a_held_, {Expr(i.var), Expr(p.var)}) : in_shared,
+                      .b = read(b_.shared, {Expr(s), Expr(j.var), Expr(p.var)}),
+                      .accumulate = negate(equals(q, 0))});
+    // Registers of an operand are free again at the end of its products.
+    const std::int64_t in_flight = schedule_.a_in_registers ? 0 : 1;
+    for (const Stmt& stmt : {intrinsic(IntrinsicId::wgmma_fence), product, intrinsic(IntrinsicId::wgmma_commit),
+                             intrinsic(IntrinsicId::wgmma_wait, {Expr(in_flight)}),
+                             make_stmt(If{less(0, Expr(q)), block({release(Expr(step) - 1, "release")})})}) {
+      body.push_back(stmt);
+    }
+    return make_stmt(For{q, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))});
   }
 
   Stmt consumer() {
     const Tile tile;
     acc_ = make_buffer("acc", DType::f32, Space::fragment, held(schedule_.bn));
-    std::vector<Stmt> body{make_stmt(Alloc{acc_}), main_loop(tile), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
-                           release(Expr(tile.first) + Expr(steps_) - 1, "release_last")};
+    std::vector<Stmt> body{make_stmt(Alloc{acc_})};
+    if (schedule_.a_in_registers) {
+      a_held_ = make_buffer("a_r", problem_.a.source->dtype, Space::fragment, accumulators(own_rows(), schedule_.bk));
+      body.push_back(make_stmt(Alloc{a_held_}));
+    }
+    for (const Stmt& stmt : {main_loop(tile), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
+                             release(Expr(tile.first) + Expr(steps_) - 1, "release_last")}) {
+      body.push_back(stmt);
+    }
     for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
-    std::vector<Stmt> all{for_each_tile(tile, std::move(body))};
+    std::vector<Stmt> all{for_each_tile(tile, std::move(body), Expr(group_), turns())};
     if (!staged_.empty()) {
       all.push_back(elected("flush", 1, {intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})}));
     }
@@ -295,7 +316,7 @@ class Writer {
   // An output that leaves through shared memory.
   struct Sent {
     const Contraction::Member* member;
-    BufferRef staging;  // [2, BM, columns]
+    BufferRef staging;  // [2 of each tile at hand, BM, columns]
     BufferRef rows;     // the output as a matrix
     BufferRef values;   // a chunk in registers
   };
@@ -306,7 +327,7 @@ class Writer {
       const Tensor& tensor = *member.definition->tensor;
       if (!is_row_major(problem_, *member.definition, member.to_space) || !is_copied_in_bulk(tensor)) continue;
       const std::int64_t chunk = swizzle_row(schedule_.bn);
-      const Layout layout{{{{2, Place::address, schedule_.bm * chunk}},
+      const Layout layout{{{{2 * turns(), Place::address, schedule_.bm * chunk}},
                            {{schedule_.bm, Place::address, chunk}},
                            {{chunk, Place::address, 1}}},
                           swizzle_of(chunk)};
@@ -352,7 +373,9 @@ class Writer {
     if (staged_.empty()) return body;
     const std::int64_t chunk = swizzle_row(schedule_.bn), chunks = schedule_.bn / chunk;
     const VarRef c = make_var("c"), buffer = make_var("buffer");
-    std::vector<Stmt> send{let(buffer, mod(div(Expr(tile.number) - worker_, workers_) * chunks + c, 2)),
+    const Expr turn = div(Expr(tile.number) - worker_, workers_ * turns());
+    const Expr own = mod(turn * chunks + c, 2);
+    std::vector<Stmt> send{let(buffer, schedule_.pingpong ? Expr(group_) * 2 + own : own),
                            elected("drain", 1, {intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)})}),
                            intrinsic(IntrinsicId::barrier)};
     for (const Sent& sent : staged_) send.push_back(make_stmt(Alloc{sent.values}));
@@ -441,7 +464,7 @@ class Writer {
   Expr tiles_m_, tiles_n_, tiles_, worker_, rank_;
   VarRef steps_ = make_var("steps");
   Staged a_{}, b_{};
-  BufferRef full_, empty_, acc_;
+  BufferRef full_, empty_, acc_, a_held_;
   VarRef group_ = make_var("g");
   std::vector<Sent> staged_;
   std::vector<Stmt> body_;

@@ -159,6 +159,7 @@ QUERN_API Expr ceil(const Expr& x);
 QUERN_API Expr round(const Expr& x);
 QUERN_API Expr exp(const Expr& x);
 QUERN_API Expr exp2(const Expr& x);
+QUERN_API Expr exp2_flush(const Expr& x);  // 0 below 2^-126
 QUERN_API Expr log(const Expr& x);
 QUERN_API Expr log1p(const Expr& x);
 QUERN_API Expr expm1(const Expr& x);

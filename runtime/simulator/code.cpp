@@ -20,6 +20,7 @@ bool is_special(Op op) {
     case Op::div:
     case Op::exp:
     case Op::exp2:
+    case Op::exp2_flush:
     case Op::log:
     case Op::log1p:
     case Op::expm1:
