@@ -122,13 +122,17 @@ Winner read_winner(const std::string& task, const std::string& schedule, const s
 
 constexpr std::string_view kWinnerColumns =
     "SELECT w.task, p.title, p.program, t.device, t.strategy, p.shape, w.schedule, w.evidence, w.checksum "
-    "FROM winners w JOIN tasks t ON t.id = w.task JOIN problems p ON p.id = t.problem ";
+    "FROM winners w LEFT JOIN tasks t ON t.id = w.task LEFT JOIN problems p ON p.id = t.problem ";
 
-// Damaged rows are left out: they are no winners, and asking for them says what is wrong.
-std::vector<WinnerEntry> read_winners(Statement& statement) {
+// Damaged rows are left out: they are no winners.
+std::vector<WinnerEntry> read_winners(Statement& statement, const OnDamage& on_damage) {
   std::vector<WinnerEntry> entries;
   while (statement.step()) {
     try {
+      if (statement.text(1).empty()) {
+        throw DamagedEntry(statement.text(0),
+                           fmt::format("winner {} is damaged: its problem is not there", statement.text(0)));
+      }
       entries.push_back(
           {.id = statement.text(0),
            .title = statement.text(1),
@@ -137,8 +141,8 @@ std::vector<WinnerEntry> read_winners(Statement& statement) {
            .strategy = statement.text(4),
            .shape = numbers_in<std::int64_t>(statement.text(5)),
            .winner = read_winner(statement.text(0), statement.text(6), statement.text(7), statement.text(8))});
-    } catch (const DamagedEntry&) {
-      continue;
+    } catch (const DamagedEntry& e) {
+      if (on_damage) on_damage(e);
     }
   }
   return entries;
@@ -202,7 +206,7 @@ std::optional<Winner> Database::winner(const WinnerKey& key) const {
 std::vector<WinnerEntry> Database::relatives(const WinnerKey& key) const {
   Statement rows(connection_, std::string(kWinnerColumns) +
                                   "WHERE p.structure=? AND t.device=? AND t.strategy=? AND t.strategy_version=?");
-  return read_winners(rows.bind(to_text(key.problem.structure), key.device, key.strategy, key.strategy_version));
+  return read_winners(rows.bind(to_text(key.problem.structure), key.device, key.strategy, key.strategy_version), {});
 }
 
 void Database::put_winner(const WinnerKey& key, const Winner& winner) {
@@ -264,10 +268,10 @@ void Database::put_binary(const BinaryKey& key, const StoredBinary& stored) {
       .run();
 }
 
-std::vector<WinnerEntry> Database::list_winners(std::string_view prefix) const {
+std::vector<WinnerEntry> Database::list_winners(std::string_view prefix, const OnDamage& on_damage) const {
   Statement rows(connection_, std::string(kWinnerColumns) +
                                   "WHERE substr(w.task, 1, ?)=? ORDER BY p.title, t.device, t.strategy, w.task");
-  return read_winners(rows.bind(static_cast<std::int64_t>(prefix.size()), prefix));
+  return read_winners(rows.bind(static_cast<std::int64_t>(prefix.size()), prefix), on_damage);
 }
 
 std::vector<BinaryEntry> Database::list_binaries(std::string_view prefix) const {

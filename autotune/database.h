@@ -3,6 +3,7 @@
 // what becomes of them. One thread at a time.
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -23,6 +24,8 @@ class DamagedEntry : public std::runtime_error {
  private:
   std::string entry_;
 };
+
+using OnDamage = std::function<void(const DamagedEntry&)>;
 
 class Database {
  public:
@@ -45,7 +48,7 @@ class Database {
   void put_binary(const BinaryKey& key, const StoredBinary& stored);
 
   // All, or those whose id begins with `prefix`.
-  std::vector<WinnerEntry> list_winners(std::string_view prefix = {}) const;
+  std::vector<WinnerEntry> list_winners(std::string_view prefix = {}, const OnDamage& on_damage = {}) const;
   std::vector<BinaryEntry> list_binaries(std::string_view prefix = {}) const;
   // A winner goes with its candidates.
   void erase_winner(const std::string& id);

@@ -55,6 +55,10 @@ void Store::open(Missing missing) {
   opened_ = true;
   try {
     prepare_store_folder(path_);
+  } catch (const Error& e) {
+    return lose_file(e.what(), "");
+  }
+  try {
     file_ = std::make_unique<Database>(path_);
     file_takes_writes_ = true;
     if (const std::string& why = file_->why_read_only(); !why.empty()) keep_in_memory(why);
@@ -75,14 +79,14 @@ Database& Store::memory() {
   return *memory_;
 }
 
-void Store::lose_file(const std::string& why) {
+void Store::lose_file(const std::string& why, std::string_view other_way) {
   file_.reset();
   file_takes_writes_ = false;
   why_lost_ = why;
   warn_once(
       fmt::format("the tuning store {} is not used, what is tuned now is kept in memory: {}. Choose another file "
-                  "with QUERN_STORE, or remove this one",
-                  path_.string(), why));
+                  "with QUERN_STORE (or --store){}",
+                  path_.string(), why, other_way));
 }
 
 void Store::keep_in_memory(const std::string& why) {
@@ -90,8 +94,15 @@ void Store::keep_in_memory(const std::string& why) {
   file_takes_writes_ = false;
   warn_once(
       fmt::format("the tuning store {} cannot be written, what is tuned now is kept in memory: {}. Choose another "
-                  "file with QUERN_STORE",
+                  "file with QUERN_STORE (or --store)",
                   path_.string(), why));
+}
+
+void Store::warn_of_damage(const DamagedEntry& entry) {
+  warn_once(fmt::format(
+      "the tuning store {}: {}; it is not used. Tuning again replaces it; where that is no help, remove the "
+      "file, or choose another with QUERN_STORE (or --store)",
+      path_.string(), entry.what()));
 }
 
 void Store::warn_once(const std::string& message) {
@@ -115,9 +126,7 @@ Answer Store::first(const std::function<Answer(Database&)>& ask) {
     try {
       if (Answer answer = ask(*layer)) return answer;
     } catch (const DamagedEntry& e) {
-      if (damaged_.insert(e.entry()).second) {
-        log_warning(fmt::format("the tuning store {}: {}; it is not used", path_.string(), e.what()));
-      }
+      warn_of_damage(e);
     } catch (const SqliteError& e) {
       lose_file(e.what());
     }
@@ -163,7 +172,7 @@ void Store::change(const std::function<void(Database&)>& work) {
   try {
     work(*file_);
   } catch (const SqliteError& e) {
-    refuse(reason_of(e, path_));
+    refuse(reason_of(e, path_) + (reads_on(e) ? "" : "; remove it, or choose another with QUERN_STORE (or --store)"));
   }
 }
 
@@ -214,7 +223,9 @@ void Store::record(const BinaryKey& key, const StoredBinary& stored) {
 
 std::vector<WinnerEntry> Store::winners(std::string_view prefix) {
   std::vector<WinnerEntry> entries;
-  each([&](Database& layer) { append_new(entries, layer.list_winners(prefix)); });
+  each([&](Database& layer) {
+    append_new(entries, layer.list_winners(prefix, [this](const DamagedEntry& e) { warn_of_damage(e); }));
+  });
   return entries;
 }
 

@@ -3,8 +3,8 @@
 //
 // It never stands in the way. A file that cannot be used (someone else's, corrupt, of a newer Quern) is left as it is
 // and a store in memory takes its place; one that cannot be written (read-only, disk full) is read on, and what is new
-// is kept in memory. Either says so once, by a warning. A damaged entry is a miss with a warning. Thread-safe; several
-// processes may use one file at once.
+// is kept in memory; a damaged entry is a miss. The first of these that happens is told, by one warning. Thread-safe;
+// several processes may use one file at once.
 
 #include <cstdint>
 #include <filesystem>
@@ -12,15 +12,16 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "autotune/records.h"
 
 namespace quern::autotune {
 
+class DamagedEntry;
 class Database;
 class SqliteError;
 
@@ -79,9 +80,11 @@ class Store {
   void change(const std::function<void(Database&)>& work);
   // Error where there should be a file and it is not used.
   void require_file() const;
-  void lose_file(const std::string& why);
+  // `other_way` out, beside another file.
+  void lose_file(const std::string& why, std::string_view other_way = ", or remove this one");
   void keep_in_memory(const std::string& why);
   void on_failure(const SqliteError& error);
+  void warn_of_damage(const DamagedEntry& entry);
   void warn_once(const std::string& message);
 
   mutable std::mutex mutex_;
@@ -91,7 +94,6 @@ class Store {
   bool file_takes_writes_ = false;
   std::string why_lost_;  // the file is not used; empty: it is, or there is none
   bool warned_ = false;
-  std::set<std::string> damaged_;  // entries that were warned of
 };
 
 }  // namespace quern::autotune

@@ -3,11 +3,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace quern::autotune {
 namespace {
@@ -33,7 +35,10 @@ void require_private(const fs::path& path, const struct stat& about, bool may_be
     fail("{} belongs to someone else (user {})", path.string(), about.st_uid);
   }
   if ((about.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    fail("{} may be written by others (mode {:o}; chmod go-w mends it)", path.string(), about.st_mode & 07777U);
+    // Folders for everybody, such as /tmp, are right as they are, and those of others are not the user's to change.
+    const bool mendable = about.st_uid == geteuid() && (about.st_mode & S_ISVTX) == 0;
+    fail("{} may be written by others (mode {:o}{})", path.string(), about.st_mode & 07777U,
+         mendable ? "; chmod go-w mends it" : "");
   }
 }
 
@@ -45,7 +50,14 @@ fs::path store_path(const fs::path& option) {
   // The XDG base directory specification: a relative path counts as none.
   if (const fs::path cache = from_environment("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "quern/store.db";
   const fs::path home = from_environment("HOME");
-  return home.empty() ? home : home / ".cache/quern/store.db";
+  if (!home.empty()) return home / ".cache/quern/store.db";
+  static std::atomic<bool> warned = false;
+  if (!warned.exchange(true)) {
+    log_warning(
+        "there is no place for the tuning store, so that nothing is remembered: neither QUERN_STORE nor XDG_CACHE_HOME "
+        "nor HOME is set. Name a file with QUERN_STORE (or --store)");
+  }
+  return {};
 }
 
 void prepare_store_folder(const fs::path& file) {

@@ -53,7 +53,7 @@ int run_ls(const CacheArguments& arguments) {
   for (const StoredWinner& w : contents.winners) {
     table.add({w.id.substr(0, kShownId), w.title, w.device, time_text(w.seconds), w.schedule});
   }
-  fmt::print("{}\n{}{}, {}, {}, {}\n", contents.path, table.text(),
+  fmt::print("{}\n{}{}, {}, {}, {}\n", contents.path.empty() ? "no store" : contents.path, table.text(),
              counted(std::ssize(contents.winners), "winner", "winners"),
              counted(std::ssize(contents.binaries), "binary", "binaries"),
              counted(contents.candidates, "candidate", "candidates"), counted(contents.samples, "sample", "samples"));

@@ -99,8 +99,13 @@ TEST_F(Stores, ADamagedEntryIsAMiss) {
   const Outcome run = quern({"run", kTuned, "--device", "cpu", "--check"});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(count(run.err, "\n"), 1) << run.err;
-  EXPECT_TRUE(contains(run.err, "is damaged: its checksum does not fit; it is not used"));
+  EXPECT_TRUE(contains(run.err, "is damaged: its checksum does not fit; it is not used. Tuning again replaces it; "));
   EXPECT_TRUE(contains(run.out, "all 64 elements right"));
+  EXPECT_TRUE(contains(quern({"cache", "ls"}).err, "is damaged: its checksum does not fit"));
+  EXPECT_EQ(quern({"tune", kTuned, "--device", "cpu", "--budget", "50ms"}).code, 0);
+  EXPECT_EQ(quern({"cache", "ls"}).err, "") << "tuned again";
+  autotune::Connection(store()).execute("UPDATE tasks SET id = id || ' '");
+  EXPECT_TRUE(contains(quern({"cache", "ls"}).err, "is damaged: its problem is not there"));
 }
 
 TEST_F(Stores, Newer) {
@@ -128,6 +133,25 @@ TEST_F(Stores, WritableByOthers) {
   tune();
   ASSERT_EQ(chmod(store().c_str(), 0666), 0);
   expect_one_warning("may be written by others (mode 666; chmod go-w mends it)", "default");
+}
+
+TEST_F(Stores, InAFolderForEverybody) {
+  fs::create_directories(store().parent_path());
+  ASSERT_EQ(chmod(store().parent_path().c_str(), 01777), 0);
+  const std::string warning = quern({"tune", kTuned, "--device", "cpu", "--budget", "50ms"}).err;
+  EXPECT_TRUE(
+      contains(warning, "may be written by others (mode 1777). Choose another file with QUERN_STORE (or --store)\n"));
+}
+
+TEST_F(Stores, Nowhere) {
+  variables_ = {{"QUERN_STORE", ""}, {"XDG_CACHE_HOME", ""}, {"HOME", ""}};
+  for (const Outcome& outcome :
+       {quern({"tune", kTuned, "--device", "cpu", "--budget", "50ms"}), quern({"cache", "ls"})}) {
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(count(outcome.err, "\n"), 1) << outcome.err;
+    EXPECT_TRUE(contains(outcome.err, "nothing is remembered: neither QUERN_STORE nor XDG_CACHE_HOME nor HOME is set"));
+    EXPECT_FALSE(outcome.out.starts_with("\n"));
+  }
 }
 
 TEST_F(Stores, AFolder) {
