@@ -31,7 +31,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kMagic = "QUERNEXE";
 constexpr std::uint32_t kMajor = 1;
 constexpr std::uint32_t kMinor = 0;
 constexpr std::size_t kPrefix = 64;
@@ -67,7 +66,7 @@ std::string encode(const Compiled& compiled) {
                                 {"plan", Json::parse(to_json(compiled.plan))}}
                                .dump();
   const std::string_view binary = as_text(compiled.binary.bytes);
-  std::string text(kMagic);
+  std::string text(kExecutableMagic);
   append(text, kMajor);
   append(text, kMinor);
   append(text, std::uint64_t{head.size()});
@@ -137,7 +136,7 @@ void write_artifact(const Compiled& compiled, const std::string& path) { write_w
 
 Compiled read_artifact(const std::string& path) {
   const std::string text = read_whole(path);
-  if (!text.starts_with(kMagic)) fail("{} is no compiled program; it begins otherwise", path);
+  if (!text.starts_with(kExecutableMagic)) fail("{} is no compiled program; it begins otherwise", path);
   if (text.size() < kPrefix) fail_damaged(path, fmt::format("it has {} bytes of at least {}", text.size(), kPrefix));
   const auto major = number_at<std::uint32_t>(text, 8);
   if (major != kMajor) {

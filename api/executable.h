@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/plan.h"
@@ -16,6 +17,9 @@
 namespace quern {
 
 namespace api {
+
+// How a file with one begins.
+inline constexpr std::string_view kExecutableMagic = "QUERNEXE";
 
 // A program compiled for a target, wherever it comes from: compiled now, out of the store, or out of a file.
 struct Compiled {

@@ -47,6 +47,32 @@ std::string listed(const std::vector<DType>& types) {
   return text;
 }
 
+std::string_view admitted(ir::TypeRule rule) {
+  switch (rule) {
+    case ir::TypeRule::floating:
+      return "floats";
+    case ir::TypeRule::integral:
+      return "integers";
+    case ir::TypeRule::integral_or_bool:
+      return "integers or bool";
+    case ir::TypeRule::logical:
+      return "bool";
+    default:
+      return "numbers";
+  }
+}
+
+// What to write instead where an operation refuses a dtype.
+std::string_view way_out(ir::Op op, DType given) {
+  if (op == ir::Op::div && is_integer(given))
+    return "floor_div divides integers, or convert, as in cast(DType::f32, x)";
+  if (op == ir::Op::floor_div && is_float(given)) return "floor(a / b) rounds a float quotient down";
+  if (op == ir::Op::mod && is_float(given)) return "a - floor(a / b) * b is the remainder of floats";
+  if (ir::row(op).types == ir::TypeRule::logical) return "compare, as in x != 0";
+  return ir::row(op).types == ir::TypeRule::floating ? "convert, as in cast(DType::f32, x)"
+                                                     : "convert, as in cast(DType::i32, x)";
+}
+
 [[noreturn]] void fail_types(ir::Op op, const std::vector<DType>& types) {
   const std::size_t first = ir::row(op).types == ir::TypeRule::select ? 1 : 0;
   if (first == 1 && !is_bool(types[0])) {
@@ -58,8 +84,8 @@ std::string listed(const std::vector<DType>& types) {
     fail("the operands of '{}' are {}; convert one, as in cast(DType::{}, x)", sign_of(op), listed(types),
          name(types[first]));
   }
-  fail("'{}' does not take {}; convert {}, as in cast(DType::f32, x)", sign_of(op), name(types[first]),
-       types.size() == 1 ? "it" : "them");
+  fail("'{}' takes {}, not {}; {}", sign_of(op), admitted(ir::row(op).types), name(types[first]),
+       way_out(op, types[first]));
 }
 
 Expr call_op(ir::Op op, const std::vector<Expr>& operands) {

@@ -42,9 +42,10 @@ struct Expected {
   std::vector<ir::Checked> values;
 };
 
-// Of each output. Error where a read without a fill leaves its tensor: a kernel might crash there, so this comes first.
+// Of each output, of all elements or of chosen ones. Error where a read without a fill leaves its tensor: a kernel
+// might crash there, so this comes first.
 std::vector<Expected> expect_outputs(const ir::Program& program, const SymbolValues& symbols,
-                                     std::span<const HostArray> inputs, std::uint64_t seed);
+                                     std::span<const HostArray> inputs, std::uint64_t seed, bool all);
 
 // As quern::check_outputs, against these.
 std::vector<OutputCheck> compare_outputs(const ir::Program& program, const SymbolValues& symbols,

@@ -220,8 +220,10 @@ Tensor einsum(std::string_view equation, const std::vector<Tensor>& operands, co
     for (std::size_t d = 0; d < shape.size(); ++d) {
       const auto [axis, is_new] = axes.try_emplace(names[d], std::string(1, names[d]), shape[d]);
       if (!provably_equal(axis->second.hi(), shape[d])) {
-        fail("einsum \"{}\": '{}' is {} and, in {}, {}", equation, names[d], axis->second.hi().text(),
-             described(operands[t]), shape[d].text());
+        std::size_t first = 0;
+        while (letters.operands[first].find(names[d]) == std::string::npos) ++first;
+        fail("einsum \"{}\": '{}' is {} in {} and {} in {}; give it one size, or use two letters", equation, names[d],
+             axis->second.hi().text(), described(operands[first]), shape[d].text(), described(operands[t]));
       }
       if (is_new && letters.result.find(names[d]) == std::string::npos) summed.push_back(axis->second);
       index.emplace_back(axis->second);

@@ -3,6 +3,8 @@
 #include <cctype>
 #include <utility>
 
+#include "api/executable.h"
+#include "base/error.h"
 #include "ir/bind.h"
 #include "ir/canonical.h"
 #include "ir/parser.h"
@@ -41,6 +43,9 @@ std::string Argument::type() const {
 }
 
 Program Program::parse(std::string_view text) {
+  if (text.starts_with(api::kExecutableMagic)) {
+    fail("this is a compiled program, which Executable::load takes; programs to compile are text or a builder call");
+  }
   if (is_builder_call(text)) return parse_builder_call(text);
   return Program(std::make_shared<const ir::Program>(ir::parse_program(text)));
 }

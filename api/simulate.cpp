@@ -17,6 +17,7 @@
 #include "ir/kernel_parser.h"
 #include "ir/kernel_rewrite.h"
 #include "ir/kernel_verify.h"
+#include "quern/program.h"
 #include "quern/simulation.h"
 #include "runtime/device.h"
 #include "runtime/simulator/kernel_run.h"
@@ -43,8 +44,28 @@ auto on_users_kernel(const Body& body) {
   }
 }
 
+bool is_tensor_program(std::string_view text) {
+  try {
+    Program::parse(text);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+ir::Kernel parse(std::string_view text) {
+  try {
+    return ir::parse_kernel(text);
+  } catch (const Error&) {
+    if (!is_tensor_program(text)) throw;
+    fail(
+        "this is a tensor program, and kernel programs are simulated here; run it on a simulated device (quern run "
+        "--target sim:sm_90a), or simulate what it compiles to (quern compile --target sim:sm_90a --emit tile)");
+  }
+}
+
 ir::Kernel thread_form(std::string_view text) {
-  ir::Kernel kernel = ir::parse_kernel(text);
+  ir::Kernel kernel = parse(text);
   ir::verify(kernel);
   if (kernel.form == ir::Form::thread) return kernel;
   return compiler::hoist(compiler::peel_checks(compiler::expand_tiles(kernel)));

@@ -3,7 +3,7 @@
 //
 // It never stands in the way. A file that cannot be used (someone else's, corrupt, of a newer Quern) is left as it is
 // and a store in memory takes its place; one that cannot be written (read-only, disk full) is read on, and what is new
-// is kept in memory. Either says so once, by a warning. A damaged entry is a miss, which is said so too. Thread-safe;
+// is kept in memory; a damaged entry is a miss. The first of these that happens is told, by one warning. Thread-safe;
 // several processes may use one file at once.
 
 #include <cstdint>

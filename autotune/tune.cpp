@@ -282,6 +282,13 @@ class KernelTuner {
   int tried_ = 0, illegal_ = 0;
 };
 
+// An extern takes its one schedule, where the target takes it at all.
+void require_runnable(const ir::Program& kernel, const Target& target) {
+  const Strategy& strategy = compiler::strategy_for(kernel, target);
+  const compiler::Verdict verdict = strategy.check(kernel, strategy.fallback(kernel, target), target);
+  if (!verdict) fail("{} cannot be tuned for {}: {}", kernel.name, to_text(target), verdict.reason);
+}
+
 }  // namespace
 
 int pick_winner(const std::vector<double>& medians) {
@@ -301,6 +308,9 @@ TuneResult tune(const ir::Program& program, runtime::Device& device, Store& stor
                 const TuneObserver& observer) {
   const Clock::time_point start = Clock::now();
   const std::vector<ir::Program> kernels = pipeline::kernels_of(program, device.info().target);
+  for (const ir::Program& kernel : kernels) {
+    if (!kernel.externs.empty()) require_runnable(kernel, device.info().target);
+  }
   TuneResult result;
   for (std::size_t k = 0; k < kernels.size() && !result.stopped; ++k) {
     if (!kernels[k].externs.empty()) {  // nothing to choose

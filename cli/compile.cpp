@@ -45,6 +45,10 @@ void emit(const Executable& executable, Stage stage, const CompileArguments& arg
   }
 }
 
+const char* backend_of(const std::string& target) {
+  return target.starts_with("cpu") ? "LLVM" : target.starts_with("sim") ? "simulator" : "NVRTC";
+}
+
 int run_compile(const CompileArguments& arguments) {
   const Workload workload = one_workload(arguments.program);
   Options options = options_of(arguments.common, {});
@@ -67,7 +71,7 @@ int run_compile(const CompileArguments& arguments) {
   }
   fmt::print("{} for {}: {}\n", workload.name, executable.target(), executable.schedule());
   fmt::print("compiled in {} (Quern) + {} ({}){}\n", time_text(report.compile_seconds),
-             time_text(report.backend_seconds), executable.target().starts_with("cpu") ? "LLVM" : "NVRTC",
+             time_text(report.backend_seconds), backend_of(executable.target()),
              report.from_store ? ", from the store" : "");
   if (!arguments.output.empty()) fmt::print("saved to {}\n", arguments.output);
   return 0;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 
@@ -35,6 +36,16 @@ std::string descr(DType dtype) {
     default:
       return fmt::format("{}{}", is_unsigned_integer(dtype) ? 'u' : 'i', byte_size(dtype));
   }
+}
+
+// Whether elements named `type`, in this machine's byte order, are those of the dtype. Floats that NumPy has no name
+// for come as bits, or under the names that Python's ml_dtypes gives them.
+bool holds(std::string_view type, DType dtype) {
+  if (type.size() < 2 || type.front() == '>') return false;
+  const std::string_view name = type.substr(1);
+  if (dtype == DType::bf16) return name == "u2" || name == "V2";
+  if (is_float(dtype) && byte_size(dtype) == 1) return name == "u1" || name == "V1" || name == "f1";
+  return name == descr(dtype);
 }
 
 [[noreturn]] void refuse(const std::string& path, const std::string& reason) {
@@ -111,7 +122,7 @@ HostArray read_npy(const std::string& path, DType wanted, const std::string& nam
   const auto type = entry(header, "descr", '\'', '\''), dims = entry(header, "shape", '(', ')');
   if (!type) refuse(path, "its header names no dtype");
   if (!dims) refuse(path, "its header has no shape");
-  if (type->size() < 2 || type->substr(1) != descr(wanted) || type->front() == '>') {
+  if (!holds(*type, wanted)) {
     throw Error(fmt::format("'{}' holds elements '{}', but {} is {}, which is '<{}' in a .npy file; convert it first",
                             path, *type, name, quern::name(wanted), descr(wanted)));
   }
@@ -133,12 +144,18 @@ void write_npy(const std::string& path, const HostArray& array) {
   header.append(kAlignment - (kStart + header.size() + 1) % kAlignment, ' ');
   header += '\n';
   std::ofstream file(path, std::ios::binary);
+  const bool opened = file.is_open();
   file.write(kMagic.data(), kMagic.size()).put(1).put(0);
   file.put(static_cast<char>(header.size() & 0xff)).put(static_cast<char>(header.size() >> 8));
   file << header;
   file.write(reinterpret_cast<const char*>(array.data.data()), static_cast<std::streamsize>(array.data.size()));
   file.close();
-  if (!file) throw Error(fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
+  if (file) return;
+  const std::string reason = std::strerror(errno);
+  std::error_code ignored;
+  if (opened && std::filesystem::is_regular_file(path, ignored))
+    std::filesystem::remove(path, ignored);  // a part of it
+  throw Error(fmt::format("cannot write '{}': {}", path, reason));
 }
 
 }  // namespace quern::cli

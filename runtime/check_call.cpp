@@ -70,6 +70,7 @@ std::string given(const Plan& plan, const PlanContext& context) {
 
 std::vector<std::int64_t> values_of(const std::vector<PlanExpr>& list, const PlanContext& context) {
   std::vector<std::int64_t> values;
+  values.reserve(list.size());
   for (const PlanExpr& e : list) values.push_back(evaluate(e, context));
   return values;
 }
@@ -77,6 +78,7 @@ std::vector<std::int64_t> values_of(const std::vector<PlanExpr>& list, const Pla
 [[noreturn]] void fail_overflow(const Plan& plan, const PlanArgument& argument, std::size_t dimension,
                                 const PlanContext& context) {
   std::vector<std::string> names;
+  names.reserve(plan.symbols.size());
   for (const PlanSymbol& symbol : plan.symbols) names.push_back(symbol.name);
   fail("dimension {} of argument '{}' of '{}' is {}, 2^63 or more at {}; use smaller sizes", dimension, argument.name,
        plan.name, to_text(argument.shape[dimension], names), given(plan, context));

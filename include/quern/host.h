@@ -85,6 +85,7 @@ struct RunReport {
 
 struct RunOptions {
   bool check = false;
+  bool check_all = true;  // every element, where that takes seconds at most; else chosen ones
   int warmup = 0;
   int samples = 0;                         // timed launches after the first one, whose outputs are returned
   std::uint64_t seed = 1;                  // of the elements checked

@@ -183,6 +183,11 @@ TEST(BuilderCalls, Errors) {
   EXPECT_EQ(parse("layer_norm(m=3, n=4, dtype=i32)"), "layer_norm takes floats; x holds i32");
 }
 
+TEST(Programs, CompiledOnesAreNoText) {
+  EXPECT_EQ(error_of([] { Program::parse("QUERNEXE and more"); }),
+            "this is a compiled program, which Executable::load takes; programs to compile are text or a builder call");
+}
+
 TEST(Programs, GarbageIsAnError) {
   for (const std::string& text : {std::string("\x7f"
                                               "ELF\x02\x01\x01\0\0\0",

@@ -179,6 +179,7 @@ TEST(Calls, TakeManyTensors) {
   std::vector<std::int64_t> memory(201);
   std::iota(memory.begin(), memory.end(), 0);
   std::vector<void*> pointers;
+  pointers.reserve(memory.size());
   for (std::int64_t& element : memory) pointers.push_back(&element);
   add.launch(pointers, std::vector<std::int64_t>{1});
   EXPECT_EQ(memory.back(), 199 * 200 / 2);

@@ -314,6 +314,15 @@ TEST_F(Executables, ChecksTellOfFactsThatElementsBreak) {
 }
 
 // Above 10^8 operations.
+TEST_F(Executables, SmallProgramsAreCheckedAtChosenPlacesWhereAsked) {
+  const Executable add = compile(Program::parse("add(n=100000)"), kOnCpu);
+  const std::vector<HostArray> inputs = random_inputs(add.program(), {});
+  EXPECT_EQ(run_host(add, inputs, {}, {.check = true}).checks.at(0).checked, 100000);
+  const RunReport report = run_host(add, inputs, {}, {.check = true, .check_all = false});
+  EXPECT_TRUE(report.passed());
+  EXPECT_LT(report.checks.at(0).checked, 10000);
+}
+
 TEST_F(Executables, LargeProgramsAreCheckedAtChosenPlaces) {
   const Program program = Program::parse("matmul(m=8192, n=256, k=32)");
   const auto inputs = random_inputs(program, {});

@@ -170,7 +170,8 @@ TEST(Einsum, Errors) {
   const auto einsum_of = [](const char* equation, const std::vector<Shape>& shapes) {
     return error_of([&] { program_of(DType::f32, shapes, [&](const auto& t) { return einsum(equation, t); }); });
   };
-  EXPECT_EQ(einsum_of("ij,jk->ik", {{3, 4}, {5, 6}}), "einsum \"ij,jk->ik\": 'j' is 4 and, in b f32[5, 6], 5");
+  EXPECT_EQ(einsum_of("ij,jk->ik", {{3, 4}, {5, 6}}),
+            "einsum \"ij,jk->ik\": 'j' is 4 in a f32[3, 4] and 5 in b f32[5, 6]; give it one size, or use two letters");
   EXPECT_EQ(einsum_of("ij,jk->ik", {{3, 4}}), "einsum \"ij,jk->ik\" has 2 operands, here is 1");
   EXPECT_EQ(einsum_of("ijk->i", {{3, 4}}), "einsum \"ijk->i\": a f32[3, 4] has 2 dimensions, \"ijk\" names 3");
   EXPECT_EQ(einsum_of("ij->ik", {{3, 4}}), "einsum \"ij->ik\": the result's 'k' is in no operand");

@@ -129,6 +129,11 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"TuneWithoutSize",
              {"tune", "add(n=n)", "--device", "cpu"},
              {"takes a size for its symbol 'n'", "-D n=1024"}},
+        Case{"TuneAnExternOnACpu",
+             {"tune", "-", "--device", "cpu"},
+             {"f cannot be tuned for cpu:", "extern twice is CUDA text, which runs on GPUs alone"},
+             "kernel f(x: f32[8]) -> (y: f32[8]) {\n  extern twice(x) -> (t: f32[8]) cuda \"\"\"none\"\"\"\n  "
+             "y[i] = t[i]\n}"},
         Case{"MoreThanTheMemory",
              {"run", "add(n=100000000000000)", "--device", "cpu"},
              {"out of memory on cpu: 400000000000000 bytes wanted for input a, ", " available"}},

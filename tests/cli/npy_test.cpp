@@ -3,6 +3,10 @@
 #include "cli/npy.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
 
 #include "tests/cli/command.h"
 #include "tests/ir/message.h"
@@ -68,6 +72,17 @@ TEST_F(Npy, EveryDtypeSurvives) {
   }
 }
 
+TEST_F(Npy, FloatsWithoutANumpyNameComeAsBits) {
+  for (const char* descr : {"<u2", "<V2", "|V2"}) {
+    EXPECT_EQ(load(npy(header(descr, "(1,)"), "\xc0\x3f"), DType::bf16).value(0), 1.5) << descr;
+  }
+  for (const char* descr : {"|u1", "|V1", "<V1", "<f1"}) {
+    EXPECT_EQ(load(npy(header(descr, "(1,)"), "\x3e"), DType::f8e5m2).value(0), 1.5) << descr;
+    EXPECT_EQ(load(npy(header(descr, "(1,)"), "\x3c"), DType::f8e4m3).value(0), 1.5) << descr;
+  }
+  EXPECT_TRUE(contains(error(npy(header("|V1", "(1,)"), "1"), DType::u8), "holds elements '|V1', but x is u8"));
+}
+
 TEST_F(Npy, WrongFilesAreRefusedWithTheReason) {
   const std::string cannot = "cannot read '" + path("x.npy") + "': ";
   EXPECT_EQ(error(""), cannot + "it is no .npy file");
@@ -88,6 +103,19 @@ TEST_F(Npy, WrongFilesAreRefusedWithTheReason) {
             other + "<f8', but x is f32, which is '<f4' in a .npy file; convert it first");
   EXPECT_EQ(error(npy(header(">f4", "(6,)"), bytes(kSix))),
             other + ">f4', but x is f32, which is '<f4' in a .npy file; convert it first");
+}
+
+TEST_F(Npy, WhatCouldNotBeWrittenWholeIsRemoved) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{.rlim_cur = 100, .rlim_max = before.rlim_max};
+  std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message = error_of([&] { cli::write_npy(path("y.npy"), HostArray(DType::f32, {1000})); });
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_DFL);
+  EXPECT_EQ(message, "cannot write '" + path("y.npy") + "': File too large");
+  EXPECT_FALSE(std::filesystem::exists(path("y.npy")));
 }
 
 class RunOnFiles : public Command {

@@ -42,12 +42,19 @@ TEST_F(Simulate, CountsStandBesideTheRoofline) {
   EXPECT_NE(text.find("(0 bank conflicts)"), std::string::npos) << text;
 }
 
+TEST_F(Simulate, CompilesForItselfWithoutNvrtc) {
+  EXPECT_NE(output({"compile", "add(n=8)", "--target", "sim:sm_90a"}).find("(simulator)"), std::string::npos);
+}
+
 TEST_F(Simulate, WhatIsNoSimulatorIsRefused) {
   EXPECT_NE(refusal({"run", "add(n=8)", "--target", "cuda:sm_90a"}).find("is compiled for, not run on"),
             std::string::npos);
   EXPECT_NE(refusal({"simulate", QUERN_SOURCE_DIR "/examples/race.kernel", "--target", "cuda:sm_90a"})
                 .find("is no simulator"),
             std::string::npos);
+  EXPECT_NE(
+      refusal({"simulate", QUERN_SOURCE_DIR "/examples/softmax.qn"}).find("this is a tensor program, and kernel "),
+      std::string::npos);
   EXPECT_NE(refusal({"simulate", "no.kernel"}).find("cannot read the kernel program 'no.kernel'"), std::string::npos);
   EXPECT_NE(refusal({"simulate", "."}).find("cannot read the kernel program '.': it is a folder"), std::string::npos);
   EXPECT_NE(refusal({"explain", "add(n=8)", "--target", "cpu", "--simulate"}).find("--simulate is of GPU kernels"),
