@@ -298,7 +298,7 @@ constexpr std::array kAttention = {
     BuilderParameter{"heads", "", "size", "of each"},
     BuilderParameter{"q", "", "size", "queries"},
     BuilderParameter{"kv", "", "size", "keys and values"},
-    BuilderParameter{"d", "", "integer", "elements of a query, a key and a value"},
+    BuilderParameter{"d", "", "size", "elements of a query, a key and a value"},
     dtype_parameter("bf16"),
     BuilderParameter{"causal", "off", kSwitch, "query i sees the keys j <= i alone"},
 };
@@ -306,8 +306,7 @@ constexpr std::array kAttention = {
 void build_attention(BuilderCall& call) {
   ProgramBuilder& b = call.builder();
   const DType dtype = call.dtype("dtype");
-  if (call.integer("d") < 1) call.fail_value("d", "an integer from 1 on");
-  const std::vector<Dim> queries{call.size("batch"), call.size("heads"), call.size("q"), call.integer("d")};
+  const std::vector<Dim> queries{call.size("batch"), call.size("heads"), call.size("q"), call.size("d")};
   std::vector<Dim> keys = queries;
   keys[2] = call.size("kv");
   const Tensor q = b.input("q", dtype, queries);

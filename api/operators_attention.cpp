@@ -65,11 +65,11 @@ void check(const Tensor& q, const Tensor& k, const Tensor& v) {
   }
 }
 
-double scale_of(const Tensor& q, const AttentionOptions& options) {
+Expr scale_of(const Tensor& q, const AttentionOptions& options) {
   if (options.scale) return *options.scale;
-  const std::optional<std::int64_t> d = q.shape().back().as_integer();
-  if (!d || *d < 1) fail("attention scales by 1 / sqrt(d), and d of {} is no number; give the scale", described(q));
-  return 1 / std::sqrt(static_cast<double>(*d));
+  const Dim& d = q.shape().back();
+  if (const auto number = d.as_integer()) return 1 / std::sqrt(static_cast<double>(*number));
+  return rsqrt(cast(api::compute_dtype(q.dtype()), d));
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ double scale_of(const Tensor& q, const AttentionOptions& options) {
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   check(q, k, v);
   const auto& state = q.state();
-  const double scale = scale_of(q, options);
+  const Expr scale = scale_of(q, options);
   const Scores a = scores_of(q, k);
   const Axis p("p", q.shape().back());
   const Tensor s =

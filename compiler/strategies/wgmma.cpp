@@ -311,6 +311,9 @@ Verdict check_order(const WgmmaSchedule& s, const Target& target) {
   if (s.hilbert && ((s.raster & (s.raster - 1)) != 0 || s.raster < 2 || s.raster > 64)) {
     return {fmt::format("order=hilbert takes raster=2 to 64, a power of two, not {}", s.raster)};
   }
+  // The arrivals between blocks order wgmma's reads alone.
+  if (s.cluster() > 1 && s.a_in_registers)
+    return {"a=registers takes cluster=1x1: its loads from shared memory are ordinary"};
   if (s.cluster_m == 2 && s.bn % 32 != 0) return {fmt::format("cluster=2x1 halves block n={}, a multiple of 32", s.bn)};
   return {};
 }

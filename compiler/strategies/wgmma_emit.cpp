@@ -187,7 +187,7 @@ class Writer {
     return make_stmt(Role{.name = "producer",
                           .lo = 0,
                           .hi = kGroupWarps,
-                          .registers = bulk_ ? producer_registers(schedule_.consumers) : 0,
+                          .registers = producer_registers(schedule_.consumers),
                           .elected = bulk_,
                           .body = block({for_each_tile(tile, {steps})})});
   }
@@ -305,7 +305,7 @@ class Writer {
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
                           .hi = kernel_.warps,
-                          .registers = bulk_ ? consumer_registers(schedule_.consumers) : 0,
+                          .registers = consumer_registers(schedule_.consumers),
                           .body = block(std::move(all)),
                           .groups = static_cast<int>(schedule_.consumers),
                           .group = group_});

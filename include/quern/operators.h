@@ -97,7 +97,7 @@ QUERN_API Tensor softmax(const Tensor& x, int axis = -1, std::optional<DType> dt
 
 struct AttentionOptions {
   bool causal = false;               // query i sees the keys j <= i
-  std::optional<double> scale = {};  // of the scores; absent: 1 / sqrt(d), for a d that is a number
+  std::optional<double> scale = {};  // of the scores; absent: 1 / sqrt(d)
   std::string name = "y";
 };
 

@@ -157,10 +157,11 @@ TEST(BuilderCalls, NormsTakeAResidual) {
 
 TEST(BuilderCalls, Errors) {
   const auto parse = [](const char* text) { return error_of([&] { Program::parse(text); }); };
-  EXPECT_EQ(parse("matmull(m=3)"),
-            "unknown builder 'matmull'; there are: matmul, bmm, linear, conv2d, add, bias_gelu_mul_residual, "
-            "transpose2d, row_sum, col_sum, full_sum, softmax, layer_norm, rms_norm, elementwise, einsum, reduce, "
-            "transpose, reshape, slice, pad, concat");
+  EXPECT_EQ(
+      parse("matmull(m=3)"),
+      "unknown builder 'matmull'; there are: matmul, bmm, linear, conv2d, add, bias_gelu_mul_residual, "
+      "transpose2d, row_sum, col_sum, full_sum, softmax, layer_norm, rms_norm, attention, elementwise, einsum, reduce, "
+      "transpose, reshape, slice, pad, concat");
   EXPECT_EQ(parse("matmul(m=3, q=4)"), "matmul has no parameter 'q'; it has: m, n, k, dtype, a, b, out, grade");
   EXPECT_EQ(parse("matmul(m=3, n=4)"), "matmul needs k: elements of each sum; write matmul(..., k=...)");
   EXPECT_EQ(parse("matmul(m=3, m=4, n=4, k=4)"), "matmul: m is given twice");

@@ -186,6 +186,44 @@ TEST(Softmax, AlongAnyDimension) {
   }
 }
 
+// One batch of attention by its definition, with exponentials as they are.
+Grid attention_of(const std::vector<Grid>& g, double scale, bool causal) {
+  const std::int64_t depth = g[0].shape[2], keys = g[1].shape[1];
+  Grid y({g[0].shape[0], g[0].shape[1], g[2].shape[2]});
+  y.each([&](const Shape& at) {
+    double total = 0, mixed = 0;
+    for (std::int64_t j = 0; j < (causal ? std::min(at[1] + 1, keys) : keys); ++j) {
+      double score = 0;
+      for (std::int64_t p = 0; p < depth; ++p) score += g[0]({at[0], at[1], p}) * g[1]({at[0], j, p});
+      total += std::exp(score * scale);
+      mixed += std::exp(score * scale) * g[2]({at[0], j, at[2]});
+    }
+    y(at) = mixed / total;
+  });
+  return y;
+}
+
+TEST(Attention, MixesValuesByScores) {
+  const std::vector<Shape> shapes{{2, 5, 4}, {2, 6, 4}, {2, 6, 3}};
+  for (const DType dtype : kFloats) {
+    for (const bool causal : {false, true}) {
+      check_operator(
+          dtype, shapes, [&](const auto& t) { return attention(t[0], t[1], t[2], {.causal = causal}); },
+          [&](const auto& g) { return attention_of(g, 0.5, causal); });
+    }
+  }
+  check_operator(
+      DType::f32, shapes, [&](const auto& t) { return attention(t[0], t[1], t[2], {.scale = 2.0}); },
+      [&](const auto& g) { return attention_of(g, 2, false); });
+  EXPECT_EQ(
+      error_of([] {
+        program_of(DType::f32, {{2, 5, 4}, {2, 6, 3}, {2, 6, 3}},
+                   [](const auto& t) { return attention(t[0], t[1], t[2]); });
+      }),
+      "attention takes q [..., i, d], k [..., j, d], v [..., j, e]; a f32[2, 5, 4], b f32[2, 6, 3], c f32[2, 6, 3] "
+      "are not such");
+}
+
 // Mean of `power` of the elements of a row, less `shift`.
 double moment(const Grid& x, std::int64_t row, double shift, int power) {
   double total = 0;
