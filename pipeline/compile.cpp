@@ -129,7 +129,7 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
   std::vector<ir::Program> programs;
   for (const ScheduledKernel& kernel : scheduled.kernels) programs.push_back(kernel.program);
 
-  for (const VariantFacts& variant : variants_of(scheduled.program, scheduled.workspace, target)) {
+  for (const VariantFacts& variant : variants_of(scheduled, target)) {
     const int number = static_cast<int>(artifact.plan.variants.size());
     std::vector<ir::Kernel> threads;
     for (std::size_t k = 0; k < scheduled.kernels.size(); ++k) {

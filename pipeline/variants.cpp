@@ -40,13 +40,22 @@ Expr reach(const Tensor& tensor) {
   return sum;
 }
 
+// What kernels have offsets into: what lies in memory, and the spaces that they walk, unless they walk them in tiles of
+// their own (attention's scores).
+std::vector<TensorRef> spaces_of(const ScheduledProgram& scheduled, const Target& target) {
+  std::vector<TensorRef> tensors = arguments(scheduled.program);
+  tensors.insert(tensors.end(), scheduled.workspace.begin(), scheduled.workspace.end());
+  for (const ScheduledKernel& kernel : scheduled.kernels) {
+    if (compiler::fuses(kernel.program, target)) continue;
+    for (const Definition& definition : kernel.program.definitions) tensors.push_back(definition.tensor);
+  }
+  return tensors;
+}
+
 // Conditions under which every offset fits; false where the sizes say that one does not.
-bool offsets_fit(const Program& program, const std::vector<TensorRef>& workspace, std::vector<Fact>& guards) {
-  const Assumptions known = assumptions_of(program);
-  std::vector<TensorRef> tensors = arguments(program);
-  tensors.insert(tensors.end(), workspace.begin(), workspace.end());
-  for (const Definition& definition : program.definitions) tensors.push_back(definition.tensor);
-  for (const TensorRef& tensor : tensors) {
+bool offsets_fit(const ScheduledProgram& scheduled, const Target& target, std::vector<Fact>& guards) {
+  const Assumptions known = assumptions_of(scheduled.program);
+  for (const TensorRef& tensor : spaces_of(scheduled, target)) {
     const Expr fits = simplify(less(reach(*tensor), compiler::kNarrowLimit), known);
     if (is_integer(fits, 0)) return false;
     if (is_integer(fits, 1)) continue;
@@ -59,15 +68,15 @@ bool offsets_fit(const Program& program, const std::vector<TensorRef>& workspace
 
 }  // namespace
 
-std::vector<VariantFacts> variants_of(const Program& program, const std::vector<TensorRef>& workspace,
-                                      const Target& target) {
+std::vector<VariantFacts> variants_of(const ScheduledProgram& scheduled, const Target& target) {
+  const Program& program = scheduled.program;
   std::vector<Fact> own = program.facts;
-  for (const TensorRef& tensor : workspace) own.push_back(aligned(tensor, kWorkspaceBytes));
+  for (const TensorRef& tensor : scheduled.workspace) own.push_back(aligned(tensor, kWorkspaceBytes));
   if (!target.is_gpu()) return {{"any", own, {}, false}};
 
   const Assumptions known = assumptions_of(program);
   std::vector<Fact> wide, narrow;
-  const bool fits = offsets_fit(program, workspace, narrow);
+  const bool fits = offsets_fit(scheduled, target, narrow);
   for (const TensorRef& tensor : arguments(program)) {
     const std::int64_t elements = kAccessBytes / byte_size(tensor->dtype);
     if (elements <= 1 || tensor->rank() == 0) continue;

@@ -5,6 +5,7 @@
 
 #include "base/target.h"
 #include "ir/tensor.h"
+#include "pipeline/schedule_program.h"
 
 namespace quern::pipeline {
 
@@ -18,7 +19,6 @@ struct VariantFacts {
 // On a GPU: aligned pointers, innermost sizes that fill wide accesses and 32-bit offsets; then 32-bit offsets alone;
 // then anything. What the sizes settle is no guard; a variant that could never serve is left out. The last has no
 // guard.
-std::vector<VariantFacts> variants_of(const ir::Program& program, const std::vector<ir::TensorRef>& workspace,
-                                      const Target& target);
+std::vector<VariantFacts> variants_of(const ScheduledProgram& scheduled, const Target& target);
 
 }  // namespace quern::pipeline
