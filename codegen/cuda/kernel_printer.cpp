@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "codegen/cuda/prelude.h"
@@ -372,8 +373,16 @@ void KernelPrinter::print_node(const StmtNode& stmt, const Move& move) {
                    expressions_.address(move.from, move.from_index)));
 }
 
+// Those of products that are still on their way stay untouched, unless all are.
 void KernelPrinter::keep_accumulators() {
+  const auto is_busy = [&](const BufferRef& buffer) {
+    return std::ranges::any_of(in_flight_, [&](const std::vector<const Tensor*>& group) {
+      return std::ranges::find(group, buffer.get()) != group.end();
+    });
+  };
+  const bool all_are = std::ranges::all_of(accumulators_, is_busy);
   for (const BufferRef& buffer : accumulators_) {
+    if (!all_are && is_busy(buffer)) continue;
     line(fmt::format("keep_in_place<{}>({});", elements(*buffer), expressions_.address(TensorRef(buffer), 0)));
   }
 }
@@ -382,7 +391,12 @@ void KernelPrinter::print_node(const StmtNode& stmt, const Intrinsic& intrinsic)
   begin(stmt);
   if (intrinsic.id == IntrinsicId::wgmma_fence) keep_accumulators();
   line(intrinsics_.print(intrinsic) + ";");
-  if (intrinsic.id == IntrinsicId::wgmma_wait) keep_accumulators();
+  if (is_wgmma(intrinsic.id)) group_.push_back(intrinsic.args[0]->tensor.get());
+  if (intrinsic.id == IntrinsicId::wgmma_commit) in_flight_.push_back(std::exchange(group_, {}));
+  if (intrinsic.id != IntrinsicId::wgmma_wait) return;
+  const auto pending = static_cast<std::size_t>(*as_integer(intrinsic.args[0]));
+  while (in_flight_.size() > pending) in_flight_.erase(in_flight_.begin());
+  keep_accumulators();
 }
 
 }  // namespace quern::codegen

@@ -77,6 +77,10 @@ class KernelPrinter {
   std::unordered_set<const void*> async_;    // accumulators of asynchronous products
   std::unordered_set<const void*> used_;     // variables that the body reads
   std::vector<ir::BufferRef> accumulators_;  // those of them that are in scope
+  // Accumulators of the products that are not committed, and of the batches that are not waited for, in the text's
+  // order.
+  std::vector<const ir::Tensor*> group_;
+  std::vector<std::vector<const ir::Tensor*>> in_flight_;
 
   std::string text_;
   int indent_ = 0;

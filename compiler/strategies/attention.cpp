@@ -16,13 +16,15 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 const FieldList kAttentionFields{"attention",
                                  {{.name = "block", .parts = 2, .fallback = {128, 128}},
                                   {.name = "consumers", .fallback = {2}},
-                                  {.name = "stages", .fallback = {2}}}};
+                                  {.name = "stages", .fallback = {2}},
+                                  {.name = "overlap", .words = {"no", "yes"}, .fallback = {0}}}};
 
 AttentionSchedule::AttentionSchedule(const Schedule& s)
     : bm(get(s, kAttentionFields, "block", 0)),
       bn(get(s, kAttentionFields, "block", 1)),
       consumers(get(s, kAttentionFields, "consumers")),
-      stages(get(s, kAttentionFields, "stages")) {}
+      stages(get(s, kAttentionFields, "stages")),
+      overlap(get(s, kAttentionFields, "overlap") != 0) {}
 
 // --- Logits ---------------------------------------------------------------------------------------------------------
 
@@ -133,8 +135,8 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   return {};
 }
 
-Schedule make(std::int64_t bn, std::int64_t consumers, std::int64_t stages) {
-  return {"attention", {kWgmmaRows * consumers, bn, consumers, stages}};
+Schedule make(std::int64_t bn, std::int64_t consumers, std::int64_t stages, bool overlap) {
+  return {"attention", {kWgmmaRows * consumers, bn, consumers, stages, overlap ? 1 : 0}};
 }
 
 std::vector<Schedule> candidates(const Program& program, const Target& target) {
@@ -142,8 +144,10 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
   for (const std::int64_t consumers : {2, 3, 1}) {
     for (const std::int64_t bn : {128, 176, 160, 144, 112, 96, 80, 64, 48, 32}) {
       for (const std::int64_t stages : {2, 3, 4}) {
-        if (Schedule schedule = make(bn, consumers, stages); check(program, schedule, target)) {
-          all.push_back(std::move(schedule));
+        for (const bool overlap : {false, true}) {
+          if (Schedule schedule = make(bn, consumers, stages, overlap); check(program, schedule, target)) {
+            all.push_back(std::move(schedule));
+          }
         }
       }
     }
@@ -156,7 +160,7 @@ Schedule fallback(const Program& program, const Target& target) {
   for (const Schedule& schedule : candidates(program, target)) {
     if (get(schedule, kAttentionFields, "stages") == 2) return schedule;
   }
-  return make(16, 1, 1);
+  return make(16, 1, 1, false);
 }
 
 std::optional<Rewrite> rewrite(const Program&, const Schedule&) { return std::nullopt; }

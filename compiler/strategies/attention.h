@@ -15,11 +15,13 @@
 namespace quern::compiler {
 
 // block: rows of queries and keys that a block holds at a time; consumers: warpgroups that compute; stages of the ring
-// of keys and values.
+// of keys and values; overlap: whether the next tile's scores and the last one's mixture are multiplied during a
+// softmax.
 extern const FieldList kAttentionFields;
 
 struct AttentionSchedule {
   std::int64_t bm, bn, consumers, stages;
+  bool overlap;
 
   explicit AttentionSchedule(const Schedule& schedule);
 };

@@ -243,15 +243,20 @@ class Writer {
     return elected(name, kGroupWarps, {intrinsic(IntrinsicId::mbarrier_arrive, {at(empty, s)})});
   }
 
-  // acc += a * b, from an arrival of `full` to a free stage.
-  std::vector<Stmt> product(const Stmt& mma, const BufferRef& full, const BufferRef& empty, const VarRef& step,
-                            const VarRef& s, const char* name) const {
-    return {intrinsic(IntrinsicId::mbarrier_wait, {at(full, s), parity_of(step)}),
-            intrinsic(IntrinsicId::wgmma_fence),
-            mma,
-            intrinsic(IntrinsicId::wgmma_commit),
-            intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
-            release(empty, s, name)};
+  // A tile of keys and values: its number, and where it lies.
+  struct Step {
+    VarRef number, s = make_var("s");
+    Stmt place(const AttentionSchedule& schedule) const { return let(s, mod(Expr(number), schedule.stages)); }
+  };
+
+  // acc += a * b, from an arrival of `full` on.
+  std::vector<Stmt> issue(const Stmt& mma, const BufferRef& full, const Step& step) const {
+    return {intrinsic(IntrinsicId::mbarrier_wait, {at(full, step.s), parity_of(step.number)}),
+            intrinsic(IntrinsicId::wgmma_fence), mma, intrinsic(IntrinsicId::wgmma_commit)};
+  }
+  // All but the last `pending` products are done: the stage is free.
+  std::vector<Stmt> finish(std::int64_t pending, const BufferRef& empty, const Step& step, const char* name) const {
+    return {intrinsic(IntrinsicId::wgmma_wait, {Expr(pending)}), release(empty, step.s, name)};
   }
 
   Stmt score(const VarRef& s) const {
@@ -316,16 +321,15 @@ class Writer {
   bool is_only_limit() const { return !is_call(logit_.seen, Op::logical_and); }
   Expr substitute_row(const Expr& i) const { return schedule_.consumers == 1 ? i : Expr(group_) * kWgmmaRows + i; }
 
-  // Rows' maxima with this tile's; what was summed before shrinks by `shrink`, the numerators are
-  // exp2(scores * factor - shift).
-  std::vector<Stmt> online_softmax(const Expr& key) {
+  // The scores become numerators, exp2(scores * factor - shift), with rows' maxima and totals; what was mixed before is
+  // to shrink by `shrink`.
+  std::vector<Stmt> online_softmax(const Expr& key, const BufferRef& shrink) {
     const Layout rows = accumulator_rows(kWgmmaRows);
     const BufferRef tile_max = fragment("tile_max", DType::f32, rows),
-                    tile_sum = fragment("tile_sum", DType::f32, rows);
-    const BufferRef shrink = fragment("shrink", DType::f32, rows), shift = fragment("shift", DType::f32, rows);
+                    tile_sum = fragment("tile_sum", DType::f32, rows), shift = fragment("shift", DType::f32, rows);
     const double factor = logit_.factor * std::numbers::log2e;
     std::vector<Stmt> body = logits(key);
-    for (const BufferRef& buffer : {tile_max, shrink, shift}) body.push_back(make_stmt(Alloc{buffer}));
+    for (const BufferRef& buffer : {tile_max, shift}) body.push_back(make_stmt(Alloc{buffer}));
     body.push_back(make_stmt(Fold{Reducer::max, {tile_max}, {scores_}, {1}}));
     body.push_back(for_rows([&](const Expr& i) {
       const VarRef grown = make_var("grown", DType::f32), base = make_var("base", DType::f32);
@@ -343,14 +347,64 @@ class Writer {
     body.push_back(for_rows([&](const Expr& i) {
       return store(total_, {i}, read(total_, {i}) * read(shrink, {i}) + read(tile_sum, {i}));
     }));
-    body.push_back(make_stmt(Alloc{probabilities_}));
-    body.push_back(for_elements(schedule_.bn, [&](const Expr& i, const Expr& j) {
-      return store(probabilities_, {i, j}, cast(attention_.numerator, read(scores_, {i, j})));
-    }));
-    body.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) {
-      return store(result_, {i, c}, read(result_, {i, c}) * read(shrink, {i}));
-    }));
     return body;
+  }
+
+  // The mixture at the new scale, and the numerators as its next operand.
+  std::vector<Stmt> rescale(const BufferRef& shrink) const {
+    return {for_elements(schedule_.bn,
+                         [&](const Expr& i, const Expr& j) {
+                           return store(probabilities_, {i, j}, cast(attention_.numerator, read(scores_, {i, j})));
+                         }),
+            for_elements(columns_, [&](const Expr& i, const Expr& c) {
+              return store(result_, {i, c}, read(result_, {i, c}) * read(shrink, {i}));
+            })};
+  }
+
+  static void append(std::vector<Stmt>& to, std::vector<Stmt> stmts) {
+    std::ranges::move(stmts, std::back_inserter(to));
+  }
+
+  // One tile after the other: while a group forms its numerators, the other one multiplies.
+  std::vector<Stmt> in_turn() {
+    const Step step{make_var("step")};
+    const BufferRef shrink = fragment("shrink", DType::f32, accumulator_rows(kWgmmaRows));
+    std::vector<Stmt> body{step.place(schedule_), make_stmt(Alloc{scores_})};
+    append(body, issue(score(step.s), k_full_, step));
+    append(body, finish(0, k_empty_, step, "release_keys"));
+    body.push_back(make_stmt(Alloc{shrink}));
+    append(body, online_softmax(Expr(step.number) * schedule_.bn, shrink));
+    body.push_back(make_stmt(Alloc{probabilities_}));
+    append(body, rescale(shrink));
+    append(body, issue(mix(step.s), v_full_, step));
+    append(body, finish(0, v_empty_, step, "release_values"));
+    return {make_stmt(For{step.number, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))})};
+  }
+
+  // The scores of a tile and the mixture of the one before it are multiplied together; the softmax waits for the scores
+  // alone.
+  std::vector<Stmt> overlapped() {
+    const Step first{make_var("step")}, step{make_var("step")}, last{make_var("step")}, before{make_var("before")};
+    const BufferRef shrink = fragment("shrink", DType::f32, accumulator_rows(kWgmmaRows));
+    std::vector<Stmt> all{let(first.number, 0), first.place(schedule_)};
+    for (const BufferRef& buffer : {scores_, probabilities_, shrink}) all.push_back(make_stmt(Alloc{buffer}));
+    append(all, issue(score(first.s), k_full_, first));
+    append(all, finish(0, k_empty_, first, "release_first"));
+    append(all, online_softmax(0, shrink));
+    append(all, rescale(shrink));
+    std::vector<Stmt> body{step.place(schedule_), let(before.number, Expr(step.number) - 1), before.place(schedule_)};
+    append(body, issue(score(step.s), k_full_, step));
+    append(body, issue(mix(before.s), v_full_, before));
+    append(body, finish(1, k_empty_, step, "release_keys"));
+    append(body, online_softmax(Expr(step.number) * schedule_.bn, shrink));
+    append(body, finish(0, v_empty_, before, "release_values"));
+    append(body, rescale(shrink));
+    all.push_back(make_stmt(For{step.number, 1, Expr(steps_), 1, ForKind::rolled, block(std::move(body))}));
+    all.push_back(let(last.number, Expr(steps_) - 1));
+    all.push_back(last.place(schedule_));
+    append(all, issue(mix(last.s), v_full_, last));
+    append(all, finish(0, v_empty_, last, "release_last"));
+    return {make_stmt(If{less(0, Expr(steps_)), block(std::move(all))})};
   }
 
   Stmt consumer() {
@@ -366,14 +420,8 @@ class Writer {
         [&](const Expr& i) { return block({store(largest_, {i}, f32(kMinusInfinity)), store(total_, {i}, f32(0))}); }));
     all.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) { return store(result_, {i, c}, f32(0)); }));
     all.push_back(intrinsic(IntrinsicId::mbarrier_wait, {at(q_full_, 0), Expr(0)}));
-    const VarRef step = make_var("step"), s = make_var("s"), key = make_var("key");
-    std::vector<Stmt> body{let(s, stage_of(step)), let(key, Expr(step) * schedule_.bn), make_stmt(Alloc{scores_})};
-    const auto append = [&](std::vector<Stmt> stmts) { std::ranges::move(stmts, std::back_inserter(body)); };
-    append(product(score(s), k_full_, k_empty_, step, s, "release_keys"));
-    append(online_softmax(Expr(key)));
-    append(product(mix(s), v_full_, v_empty_, step, s, "release_values"));
-    all.push_back(make_stmt(For{step, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))}));
-    for (Stmt& stmt : epilogue()) all.push_back(std::move(stmt));
+    append(all, schedule_.overlap ? overlapped() : in_turn());
+    append(all, epilogue());
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
                           .hi = kernel_.warps,
