@@ -41,8 +41,9 @@ class Writer {
     a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
     b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
     find_outputs();
-    full_ = barrier("full");
-    empty_ = barrier("empty");
+    full_ = barrier("full", schedule_.stages);
+    empty_ = barrier("empty", schedule_.stages);
+    if (schedule_.pingpong) turn_ = barrier("turn", turns());
     body_ = {set_up(), meet()};
     body_.push_back(let(steps_, steps()));
     body_.push_back(producer());
@@ -84,8 +85,8 @@ class Writer {
     return {&operand, shared, own, share};
   }
 
-  BufferRef barrier(std::string name) {
-    kernel_.shared.push_back(barriers(std::move(name), schedule_.stages));
+  BufferRef barrier(std::string name, std::int64_t count) {
+    kernel_.shared.push_back(barriers(std::move(name), count));
     return kernel_.shared.back();
   }
 
@@ -101,7 +102,7 @@ class Writer {
     const std::int64_t cluster = schedule_.cluster();
     // A cluster takes processors of one part of the chip, whose parts are not all alike (hopper.md 0): those that find
     // no place at once would wait for all the others' tiles.
-    workers_ = cluster > 1 ? processors_ / kCertain * kCertain / cluster : processors_;
+    workers_ = cluster > 1 ? std::max<std::int64_t>(processors_ / kCertain * kCertain / cluster, 1) : processors_;
     tiles_ = simplify(problem_.batch * tiles_m_ * tiles_n_, known_);
     const VarRef id = make_var("block");
     kernel_.block = {id};
@@ -153,11 +154,17 @@ class Writer {
     const VarRef s = make_var("s");
     const Expr loaders = bulk_ ? Expr(1) : Expr(kGroupThreads);
     const Expr readers = (schedule_.pingpong ? 1 : schedule_.consumers) * schedule_.cluster();
-    return elected("setup", 1,
-                   {make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll,
-                                  block({intrinsic(IntrinsicId::mbarrier_init, {at(full_, s), loaders}),
-                                         intrinsic(IntrinsicId::mbarrier_init, {at(empty_, s), readers})})}),
-                    intrinsic(IntrinsicId::mbarrier_init_fence)});
+    const auto init = [&](const BufferRef& buffer, const VarRef& number, const Expr& count) {
+      return intrinsic(IntrinsicId::mbarrier_init, {at(buffer, number), count});
+    };
+    std::vector<Stmt> all{make_stmt(
+        For{s, 0, schedule_.stages, 1, ForKind::unroll, block({init(full_, s, loaders), init(empty_, s, readers)})})};
+    if (turn_) {
+      const VarRef g = make_var("g");
+      all.push_back(make_stmt(For{g, 0, turns(), 1, ForKind::unroll, init(turn_, g, 1)}));
+    }
+    all.push_back(intrinsic(IntrinsicId::mbarrier_init_fence));
+    return elected("setup", 1, std::move(all));
   }
 
   // All threads of the block, or of the cluster.
@@ -251,7 +258,9 @@ class Writer {
       arrive = make_stmt(For{r, 0, schedule_.cluster(), 1, ForKind::unroll,
                              intrinsic(IntrinsicId::mbarrier_release_cluster, {barrier, Expr(r)})});
     }
-    return elected(name, kGroupWarps, {arrive});
+    const Stmt release = elected(name, kGroupWarps, {arrive});
+    // wgmma's reads are all done at its wait, loads into registers are each thread's own.
+    return schedule_.a_in_registers ? block({intrinsic(IntrinsicId::barrier), release}) : release;
   }
 
   // One group of products stays in flight: a stage is released once the next one's are issued.
@@ -285,6 +294,19 @@ class Writer {
     return make_stmt(For{q, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))});
   }
 
+  // Consumers with tiles of their own take the ring's stages one after the other: a barrier tells them of two phases
+  // alone, and who came early would take another's stages for its own.
+  Stmt await_turn(const Tile& tile) const {
+    if (!turn_) return block({});
+    const Expr passed = div(Expr(tile.number) - worker_, workers_ * turns()) + min(Expr(group_), 1);
+    return intrinsic(IntrinsicId::mbarrier_wait, {at(turn_, Expr(group_)), mod(passed + 1, 2)});
+  }
+  Stmt pass_turn() const {
+    if (!turn_) return block({});
+    return elected("pass_turn", kGroupWarps,
+                   {intrinsic(IntrinsicId::mbarrier_arrive, {at(turn_, mod(Expr(group_) + 1, turns()))})});
+  }
+
   Stmt consumer() {
     const Tile tile;
     acc_ = make_buffer("acc", DType::f32, Space::fragment, held(schedule_.bn));
@@ -293,8 +315,9 @@ class Writer {
       a_held_ = make_buffer("a_r", problem_.a.source->dtype, Space::fragment, accumulators(own_rows(), schedule_.bk));
       body.push_back(make_stmt(Alloc{a_held_}));
     }
-    for (const Stmt& stmt : {main_loop(tile), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
-                             release(Expr(tile.first) + Expr(steps_) - 1, "release_last")}) {
+    for (const Stmt& stmt :
+         {await_turn(tile), main_loop(tile), pass_turn(), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
+          release(Expr(tile.first) + Expr(steps_) - 1, "release_last")}) {
       body.push_back(stmt);
     }
     for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
@@ -464,7 +487,7 @@ class Writer {
   Expr tiles_m_, tiles_n_, tiles_, worker_, rank_;
   VarRef steps_ = make_var("steps");
   Staged a_{}, b_{};
-  BufferRef full_, empty_, acc_, a_held_;
+  BufferRef full_, empty_, turn_, acc_, a_held_;
   VarRef group_ = make_var("g");
   std::vector<Sent> staged_;
   std::vector<Stmt> body_;
