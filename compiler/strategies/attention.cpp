@@ -144,7 +144,7 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
   for (const std::int64_t consumers : {2, 3, 1}) {
     for (const std::int64_t bn : {128, 176, 160, 144, 112, 96, 80, 64, 48, 32}) {
       for (const std::int64_t stages : {2, 3, 4}) {
-        for (const bool overlap : {false, true}) {
+        for (const bool overlap : {true, false}) {
           if (Schedule schedule = make(bn, consumers, stages, overlap); check(program, schedule, target)) {
             all.push_back(std::move(schedule));
           }
@@ -155,7 +155,8 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
   return all;
 }
 
-// Two consumers, of which one forms probabilities while the other multiplies, and as many keys as registers hold.
+// Two consumers, of which one forms probabilities while the other multiplies, with products of its own in flight, and
+// as many keys as registers hold: the fastest of what was measured on an H200 (docs/performance.md).
 Schedule fallback(const Program& program, const Target& target) {
   for (const Schedule& schedule : candidates(program, target)) {
     if (get(schedule, kAttentionFields, "stages") == 2) return schedule;

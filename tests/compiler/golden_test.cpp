@@ -93,7 +93,7 @@ const TileCase kTileCases[] = {
      "a[b, h, i, j] = j <= i ? s[b, h, i, j] * 0.0883883 : -inf\n"
      "e[b, h, i, j] = exp(a[b, h, i, j] - max[l](a[b, h, i, l]))\n"
      "y[b, h, i, c] = bf16(sum[j](f32(bf16(e[b, h, i, j])) * f32(v[b, h, j, c])) / sum[j](e[b, h, i, j])) }",
-     "attention block=128x128 consumers=2 stages=2"},
+     "attention block=128x128 consumers=2 stages=2 overlap=yes"},
 };
 
 class TileGolden : public testing::TestWithParam<TileCase> {};
