@@ -250,7 +250,7 @@ class Writer {
   // Of the block's tile.
   Expr own_row(const VarRef& i) const { return shares_tile() ? Expr(group_) * own_rows() + i : Expr(i); }
 
-  Stmt release(const Expr& step, const char* name) const {
+  Stmt release(const Expr& step, const char* name, const Stmt& first = block({})) const {
     const Expr barrier = at(empty_, stage_of(step));
     Stmt arrive = intrinsic(IntrinsicId::mbarrier_arrive, {barrier});
     if (schedule_.cluster() > 1) {
@@ -258,7 +258,7 @@ class Writer {
       arrive = make_stmt(For{r, 0, schedule_.cluster(), 1, ForKind::unroll,
                              intrinsic(IntrinsicId::mbarrier_release_cluster, {barrier, Expr(r)})});
     }
-    const Stmt release = elected(name, kGroupWarps, {arrive});
+    const Stmt release = elected(name, kGroupWarps, {first, arrive});
     // wgmma's reads are all done at its wait, loads into registers are each thread's own.
     return schedule_.a_in_registers ? block({intrinsic(IntrinsicId::barrier), release}) : release;
   }
@@ -303,8 +303,7 @@ class Writer {
   }
   Stmt pass_turn() const {
     if (!turn_) return block({});
-    return elected("pass_turn", kGroupWarps,
-                   {intrinsic(IntrinsicId::mbarrier_arrive, {at(turn_, mod(Expr(group_) + 1, turns()))})});
+    return intrinsic(IntrinsicId::mbarrier_arrive, {at(turn_, mod(Expr(group_) + 1, turns()))});
   }
 
   Stmt consumer() {
@@ -315,9 +314,8 @@ class Writer {
       a_held_ = make_buffer("a_r", problem_.a.source->dtype, Space::fragment, accumulators(own_rows(), schedule_.bk));
       body.push_back(make_stmt(Alloc{a_held_}));
     }
-    for (const Stmt& stmt :
-         {await_turn(tile), main_loop(tile), pass_turn(), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
-          release(Expr(tile.first) + Expr(steps_) - 1, "release_last")}) {
+    for (const Stmt& stmt : {await_turn(tile), main_loop(tile), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
+                             release(Expr(tile.first) + Expr(steps_) - 1, "release_last", pass_turn())}) {
       body.push_back(stmt);
     }
     for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
