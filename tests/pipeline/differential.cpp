@@ -179,12 +179,16 @@ const ShapeCase kShapeCases[] = {
        e[i, j] = exp(f32(x[i, j]) - t[i])
        y[i, j] = bf16(e[i, j] / sum[j2](e[i, j2])) })",
      {{1, 1}, {5, 7}, {3, 257}, {2, 1000}, {0, 3}}},
-    {"accumulators_of_their_own",
-     R"(kernel f(x: f16[m, k], w: f16[k, n], a: i8[m, k], b: i8[k, n]) -> (y: f16[m, n], z: f32[m, n], u: i32[m, n]) {
-       y[i, j] = sum[p]{acc=f32}(x[i, p] * w[p, j])
-       z[i, j] = relu(f32(sum[p]{acc=f64}(x[i, p] * w[p, j])))
-       u[i, j] = i32(sum[p]{acc=i32}(a[i, p] * b[p, j])) + 1 })",
-     {{1, 1, 1}, {33, 17, 9}, {4, 0, 4}}},
+    {"f16_summed_in_f32",
+     "kernel f(x: f16[m, k], w: f16[k, n]) -> (y: f16[m, n]) { y[i, j] = sum[p]{acc=f32}(x[i, p] * w[p, j]) }",
+     {{1, 1, 1}, {33, 17, 9}}},
+    {"f16_summed_in_f64",
+     "kernel f(x: f16[m, k], w: f16[k, n]) -> (y: f32[m, n]) {\n"
+     "y[i, j] = relu(f32(sum[p]{acc=f64}(x[i, p] * w[p, j]))) }",
+     {{33, 17, 9}}},
+    {"i8_summed_in_i32",
+     "kernel f(x: i8[m, k], w: i8[k, n]) -> (y: i32[m, n]) { y[i, j] = i32(sum[p]{acc=i32}(x[i, p] * w[p, j])) + 1 }",
+     {{33, 17, 9}, {4, 0, 4}}},
     {"attention",
      R"(kernel f(q: bf16[h, m, 64], k: bf16[h, n, 64], v: bf16[h, n, 64]) -> (y: bf16[h, m, 64]) {
        s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p])) * 0.125
