@@ -23,7 +23,7 @@ const FieldList kContractionFields{"contraction",
 
 namespace {
 
-const FieldList& kFields = kContractionFields;
+constexpr const FieldList& kFields = kContractionFields;
 
 bool has_fixed_order(const ContractionProblem& problem) {
   return problem.contraction.product->value->reduce->contract.order == Order::fixed;

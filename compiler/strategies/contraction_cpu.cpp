@@ -15,7 +15,7 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-const FieldList& kFields = kContractionFields;
+constexpr const FieldList& kFields = kContractionFields;
 constexpr std::int64_t kPitchBytes = 64;  // keeps rows of the packed block out of each other's cache sets
 
 class Writer {

@@ -17,7 +17,7 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-const FieldList& kFields = kContractionFields;
+constexpr const FieldList& kFields = kContractionFields;
 constexpr std::int64_t kVectorBytes = 16;
 constexpr int kLanesN = 8;  // lanes of a warp along n; 4 along m
 

@@ -28,7 +28,7 @@ const FieldList kReductionFields{"reduction",
 
 namespace {
 
-const FieldList& kFields = kReductionFields;
+constexpr const FieldList& kFields = kReductionFields;
 constexpr std::int64_t kAccessBytes = 16;
 constexpr std::int64_t kMaxKept = 64;  // input elements that a thread keeps in registers, per input
 constexpr std::int64_t kMostParts = 65536;

@@ -13,7 +13,7 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-const FieldList& kFields = kReductionFields;
+constexpr const FieldList& kFields = kReductionFields;
 
 bool has_read(const Expr& e) {
   return e->kind == ExprKind::read || std::any_of(e->args.begin(), e->args.end(), has_read);

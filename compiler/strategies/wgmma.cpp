@@ -36,7 +36,7 @@ WgmmaSchedule::WgmmaSchedule(const Schedule& s)
 
 namespace {
 
-const FieldList& kFields = kWgmmaFields;
+constexpr const FieldList& kFields = kWgmmaFields;
 constexpr std::int64_t kMostStride = 8, kMostOffset = 255, kLeastCorner = -128, kMostCorner = 127;  // of im2col
 
 // --- What it computes -----------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the firs
 
 std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kHalfBytes; }
 std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
-  return 2 * outputs * s.bm * (s.pingpong ? s.consumers : 1) * swizzle_row(s.bn) * kHalfBytes;
+  return std::int64_t{2} * outputs * s.bm * (s.pingpong ? s.consumers : 1) * swizzle_row(s.bn) * kHalfBytes;
 }
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
