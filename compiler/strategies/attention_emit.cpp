@@ -433,8 +433,8 @@ class Writer {
 
   // --- The epilogue -------------------------------------------------------------------------------------------------
 
-  // The first output of 2-byte rows leaves through the queries' place, which its group alone has read; others straight
-  // from registers.
+  // The first output of the queries' dtype leaves through the queries' place, which its group alone has read; others
+  // straight from registers.
   std::vector<Stmt> epilogue() {
     std::vector<Stmt> body;
     bool is_staged = false;
@@ -449,8 +449,7 @@ class Writer {
   bool leaves_in_bulk(const Definition& definition, const Substitution& to_space) const {
     const Tensor& tensor = *definition.tensor;
     const Expr last = substitute(Expr(definition.axes.back().var), to_space);
-    return byte_size(tensor.dtype) == kHalfBytes && is_variable(last, attention_.column.var) && bulk_ &&
-           is_bulk(tensor);
+    return tensor.dtype == attention_.numerator && is_variable(last, attention_.column.var) && bulk_ && is_bulk(tensor);
   }
 
   Substitution output_axes(const Attention::Member& member, const Expr& row, const Expr& column) const {
@@ -475,7 +474,7 @@ class Writer {
   }
 
   Expr inside(const Expr& row, const Expr& value) const {
-    return reads_inputs(value) ? less(row, attention_.row.hi) : Expr();
+    return global_reads(program_, value, {}).empty() ? Expr() : less(row, attention_.row.hi);
   }
 
   std::vector<Stmt> send(const Attention::Member& member) {
@@ -490,7 +489,7 @@ class Writer {
       scope.store(values, {i, c}, where ? select(where, value, constant(dtype, 0.0)) : value);
       return scope.finish();
     }));
-    const BufferRef staging = staging_of(dtype);
+    const BufferRef& staging = q_.shared;
     Stmt to_shared = for_elements(columns_, [&](const Expr& i, const Expr& c) {
       return store(staging, {Expr(0), substitute_row(i), c}, read(values, {i, c}));
     });
@@ -519,9 +518,6 @@ class Writer {
   Stmt store_to(const Tensor& tensor, std::vector<Expr> index, const Expr& value) const {
     return make_stmt(Store{.buffer = emitter_.param(tensor), .index = std::move(index), .value = value});
   }
-
-  // The queries' place, for as many columns as the output has.
-  BufferRef staging_of(DType) const { return q_.shared; }
 
   std::vector<Stmt> store_directly(const Attention::Member& member) {
     const VarRef i = make_var("i"), c = make_var("c");

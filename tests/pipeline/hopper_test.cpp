@@ -68,16 +68,17 @@ constexpr Case kCases[] = {
        m[h, i] = max[j](a[h, i, j])
        l[h, i] = sum[j](exp(a[h, i, j] - m[h, i]))
        o[h, i, c] = sum[j](f32(f16(exp(a[h, i, j] - m[h, i]))) * f32(v[j, h // 2, c]))
-       y[i, h, c] = f16(o[h, i, c] / l[h, i] + f32(r[i, h, c]))
+       wide[i, h, c] = f32(r[i, h, c])
+       y[i, h, c] = f16(o[h, i, c] / l[h, i] + wide[i, h, c])
        z[h, i, c] = o[h, i, c] })",
      "attention"},
     {"AttentionThroughAWindow",
-     R"(kernel f(q: bf16[1, 100, 32], k: bf16[1, 100, 32], v: bf16[1, 100, 32]) -> (y: f32[1, 100, 32]) {
+     R"(kernel f(q: bf16[1, 100, 32], k: bf16[1, 100, 32], v: bf16[1, 100, 32]) -> (y: f16[1, 100, 32]) {
        s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p]))
        a[b, i, j] = j <= i && i - j < 40 ? s[b, i, j] : -inf
        m[b, i] = max[j](a[b, i, j])
        e[b, i, j] = exp(a[b, i, j] - m[b, i])
-       y[b, i, c] = sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j](e[b, i, j]) })",
+       y[b, i, c] = f16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j](e[b, i, j])) })",
      "attention"},
 };
 
