@@ -215,9 +215,7 @@ class Writer {
 
   // --- The consumers ------------------------------------------------------------------------------------------------
 
-  Expr own_row(const VarRef& i) const {
-    return schedule_.consumers == 1 ? Expr(i) : Expr(group_) * kWgmmaRows + Expr(i);
-  }
+  Expr own_row(const Expr& i) const { return schedule_.consumers == 1 ? i : Expr(group_) * kWgmmaRows + i; }
   Expr first_row() const { return Expr(row_) + Expr(group_) * (schedule_.consumers == 1 ? 0 : kWgmmaRows); }
 
   static BufferRef fragment(const char* name, DType dtype, Layout layout) {
@@ -286,7 +284,7 @@ class Writer {
   std::vector<Stmt> logits(const Expr& key) {
     const auto write = [&](const Expr& value, bool masked) {
       return for_elements(schedule_.bn, [&](const Expr& i, const Expr& j) {
-        const Expr row = Expr(row_) + substitute_row(i), column = key + j;
+        const Expr row = Expr(row_) + own_row(i), column = key + j;
         emitter_.materialize(*attention_.scores->tensor, scores_, {i, j});
         Emitter::Scope scope(emitter_, axes_at(row, column));
         const Expr inside = both(less(row, attention_.row.hi), less(column, attention_.key.hi));
@@ -319,7 +317,6 @@ class Writer {
   }
   // Whether the condition is the limit alone.
   bool is_only_limit() const { return !is_call(logit_.seen, Op::logical_and); }
-  Expr substitute_row(const Expr& i) const { return schedule_.consumers == 1 ? i : Expr(group_) * kWgmmaRows + i; }
 
   // The scores become numerators, exp2(scores * factor - shift), with rows' maxima and totals; what was mixed before is
   // to shrink by `shrink`.
@@ -483,7 +480,7 @@ class Writer {
     std::vector<Stmt> body{make_stmt(Alloc{values})};
     body.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) {
       materialize(i, c);
-      const Expr row = Expr(row_) + substitute_row(i);
+      const Expr row = Expr(row_) + own_row(i);
       Emitter::Scope scope(emitter_, output_axes(member, row, c));
       const Expr value = value_of(member, scope), where = inside(row, member.definition->value);
       scope.store(values, {i, c}, where ? select(where, value, constant(dtype, 0.0)) : value);
@@ -491,7 +488,7 @@ class Writer {
     }));
     const BufferRef& staging = q_.shared;
     Stmt to_shared = for_elements(columns_, [&](const Expr& i, const Expr& c) {
-      return store(staging, {Expr(0), substitute_row(i), c}, read(values, {i, c}));
+      return store(staging, {Expr(0), own_row(i), c}, read(values, {i, c}));
     });
     Map moved = *get_if<Map>(to_shared);
     moved.via = Via::stmatrix;
