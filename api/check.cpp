@@ -1,5 +1,4 @@
-// What a check of a run looks at: the inputs against the facts that the program states of them, and the outputs against
-// the reference evaluator.
+// What a check of a run looks at: the outputs against the reference evaluator.
 
 #include <algorithm>
 #include <cmath>
@@ -198,39 +197,6 @@ void note(OutputCheck& check, const HostArray& computed, const api::Expected& ex
   }
 }
 
-std::string text_of(DType dtype, std::int64_t value) {
-  return dtype == DType::u64 ? fmt::to_string(static_cast<std::uint64_t>(value)) : fmt::to_string(value);
-}
-
-// Error where an element of `array` breaks the fact. Elements of u64 beyond 2^63 come as negative numbers.
-void check_fact(const ir::Program& program, const ir::Fact& fact, const HostArray& array,
-                const api::SymbolValues& symbols) {
-  const DType dtype = array.dtype;
-  const std::string& name = fact.tensor->name;
-  const auto element = [&](std::int64_t i) {
-    return ir::load(dtype, &array.data[static_cast<std::size_t>(i * byte_size(dtype))]).integer;
-  };
-  const auto refuse = [&](std::int64_t i, const std::string& behind, const std::string& text) {
-    fail("element [{}] of input {} of {} is {}{}, but the program states {}; mend the input or the fact",
-         fmt::join(unflatten(i, array.shape), ", "), name, program.name, text_of(dtype, element(i)), behind, text);
-  };
-  if (fact.kind == ir::Fact::Kind::range) {
-    const std::int64_t lo = symbols.value(fact.lo), hi = symbols.value(fact.hi);
-    for (std::int64_t i = 0; i < array.size(); ++i) {
-      const std::int64_t value = element(i);
-      const bool holds = value >= lo && value < hi && (value >= 0 || dtype != DType::u64);
-      if (!holds) refuse(i, "", fmt::format("{} in {}..{}", name, lo, hi));
-    }
-    return;
-  }
-  for (std::int64_t i = 1; i < array.size(); ++i) {
-    const std::int64_t before = element(i - 1), value = element(i);
-    const bool sinks =
-        dtype == DType::u64 ? static_cast<std::uint64_t>(value) < static_cast<std::uint64_t>(before) : value < before;
-    if (sinks) refuse(i, ", behind " + text_of(dtype, before), fmt::format("nondecreasing({})", name));
-  }
-}
-
 }  // namespace
 
 std::string OutputCheck::text() const {
@@ -262,15 +228,6 @@ namespace api {
 
 bool checks_everything(const ir::Program& program, const SymbolValues& symbols) {
   return operation_count(program, symbols) <= kAllOperations;
-}
-
-void check_facts(const ir::Program& program, const SymbolValues& symbols, std::span<const HostArray> inputs) {
-  for (const ir::Fact& fact : program.facts) {
-    if (!fact.tensor || fact.kind == ir::Fact::Kind::aligned) continue;
-    const auto input = std::ranges::find(program.inputs, fact.tensor);
-    ensure(input != program.inputs.end(), "facts about elements are of inputs");
-    check_fact(program, fact, inputs[static_cast<std::size_t>(input - program.inputs.begin())], symbols);
-  }
 }
 
 std::vector<Expected> expect_outputs(const ir::Program& program, const SymbolValues& symbols,

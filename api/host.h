@@ -33,8 +33,10 @@ class SymbolValues {
 // Whether a check of the program at these sizes compares every element with the reference.
 bool checks_everything(const ir::Program& program, const SymbolValues& symbols);
 
-// Error naming the element of an input, its value and the fact of the program that it breaks, a range or an order.
-void check_facts(const ir::Program& program, const SymbolValues& symbols, std::span<const HostArray> inputs);
+// Error naming the element of an input, its value, and the fact of the program that it breaks, a range or an order, or
+// the dimension that it indexes and leaves: a kernel might crash there. Indices that a condition may leave out, that a
+// program computes, or that it takes from a part of an input are not looked at.
+void check_inputs(const ir::Program& program, const SymbolValues& symbols, std::span<const HostArray> inputs);
 
 // What one output is where it is checked.
 struct Expected {

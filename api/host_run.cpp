@@ -181,9 +181,7 @@ RunReport run_host(const Executable& executable, std::span<const HostArray> inpu
   const Sizes all = infer_sizes(executable.program(), inputs, sizes);
   HostRun run(executable, *device, inputs, all);
   const ir::Program& program = executable.program().ir();
-  if (options.check || executable.state().compiled.target.kind == TargetKind::sim) {
-    api::check_facts(program, run.symbols(), inputs);
-  }
+  api::check_inputs(program, run.symbols(), inputs);
   const bool whole = options.check_all && api::checks_everything(program, run.symbols());
   std::vector<api::Expected> expected;
   if (options.check) expected = api::expect_outputs(program, run.symbols(), inputs, options.seed, whole);

@@ -54,7 +54,7 @@ bool shares_memory(const std::filesystem::path& file) {
 }
 
 // SQLite gives its journals the rights of the file: nobody else reads or writes them.
-const std::filesystem::path& created_privately(const std::filesystem::path& path) {
+std::filesystem::path created_privately(std::filesystem::path path) {
   if (path.empty()) return path;
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file >= 0) close(file);

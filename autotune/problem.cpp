@@ -238,9 +238,10 @@ std::string device_identity(const runtime::DeviceInfo& device) {
     return fmt::format("{} {} sms={} l2={} bandwidth={:.0f}GB/s", device.name, to_text(target), target.gpu.sm_count,
                        target.gpu.l2_bytes, target.peak.bandwidth / 1e9);
   }
-  int threads = target.cpu.cores;
 #if QUERN_WITH_CPU
-  threads = runtime::cpu::thread_count();
+  const int threads = runtime::cpu::thread_count();
+#else
+  const int threads = target.cpu.cores;
 #endif
   return fmt::format("{} {} threads={} l2={} l3={}", device.name, to_text(target), threads, target.cpu.l2_bytes,
                      target.cpu.l3_bytes);

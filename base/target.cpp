@@ -223,14 +223,14 @@ Target cpu_target(const CpuRow& row) {
 }
 
 const std::vector<Target>& all_targets() {
-  static const std::vector<Target> targets = [] {
+  static const std::vector<Target> kAll = [] {
     std::vector<Target> list;
     for (const GpuRow& row : kGpus) list.push_back(gpu_target(TargetKind::cuda, row));
     for (const GpuRow& row : kGpus) list.push_back(gpu_target(TargetKind::sim, row));
     for (const CpuRow& row : kCpus) list.push_back(cpu_target(row));
     return list;
   }();
-  return targets;
+  return kAll;
 }
 
 }  // namespace
@@ -241,12 +241,12 @@ std::string to_text(const Target& target) {
 }
 
 std::span<const std::string> known_targets() {
-  static const std::vector<std::string> texts = [] {
+  static const std::vector<std::string> kTexts = [] {
     std::vector<std::string> list;
     for (const Target& target : all_targets()) list.push_back(to_text(target));
     return list;
   }();
-  return texts;
+  return kTexts;
 }
 
 Target parse_target(std::string_view text) {

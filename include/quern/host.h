@@ -93,8 +93,9 @@ struct RunOptions {
 };
 
 // Runs a compiled program on inputs, one array per input in order. A check of a large program compiles and runs another
-// schedule of it too. Throws Error as infer_sizes and launch do; when checking, before the program runs, where a read
-// without a fill leaves its tensor; when checking and on the simulator, where an input breaks a fact of the program.
+// schedule of it too. Throws Error as infer_sizes and launch do, and before the program runs where an element of an
+// input breaks a fact, or is an index outside of what it indexes; when checking, where any read without a fill leaves
+// its tensor.
 QUERN_API RunReport run_host(const Executable& executable, std::span<const HostArray> inputs, const Sizes& sizes = {},
                              const RunOptions& options = {});
 

@@ -216,7 +216,20 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NothingInIt", {"tune", "--workloads", "empty.workloads"}, {"'empty.workloads' hold no workload"}}),
     name_of);
 
-#if QUERN_WITH_CUDA
+#if !QUERN_WITH_CUDA
+
+INSTANTIATE_TEST_SUITE_P(
+    WithoutCuda, BadInput,
+    ::testing::Values(
+        Case{"Run",
+             {"run", "add(n=7)", "--device", "cuda"},
+             {"no device 'cuda': this build of Quern has no CUDA (QUERN_CUDA=OFF)"}},
+        Case{"Compile",
+             {"compile", "add(n=7)", "--target", "cuda:sm_90a"},
+             {"target cuda:sm_90a needs CUDA, which this build of Quern was made without (QUERN_CUDA=OFF)"}}),
+    name_of);
+
+#else
 
 // What compiles for GPUs, as the environment shows it.
 class Toolchain : public Command {

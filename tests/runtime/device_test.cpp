@@ -34,6 +34,15 @@ TEST(Device, ListsTheGpusOrSaysWhyThereAreNone) {
   }
 }
 
+#if !QUERN_WITH_CUDA
+TEST(Device, ABuildWithoutCudaSaysSo) {
+  const std::string why = "this build of Quern has no CUDA (QUERN_CUDA=OFF)";
+  EXPECT_EQ(list_devices().why_no_cuda, why);
+  EXPECT_EQ(refusal("cuda"), "no device 'cuda': " + why);
+  EXPECT_EQ(refusal("cuda:1"), "no device 'cuda:1': " + why);
+}
+#endif
+
 TEST(Device, UnknownIdsAreRefusedWithTheReason) {
   EXPECT_EQ(refusal("tpu"),
             "unknown device 'tpu'; a device is 'cpu', 'cuda', 'cuda:INDEX' or a simulated 'sim:ARCHITECTURE'");
