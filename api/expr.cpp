@@ -305,6 +305,7 @@ Expr log(const Expr& x) { return call_op(ir::Op::log, {x}); }
 Expr log1p(const Expr& x) { return call_op(ir::Op::log1p, {x}); }
 Expr expm1(const Expr& x) { return call_op(ir::Op::expm1, {x}); }
 Expr sqrt(const Expr& x) { return call_op(ir::Op::sqrt, {x}); }
+Expr rcp_flush(const Expr& x) { return call_op(ir::Op::rcp_flush, {x}); }
 Expr rsqrt(const Expr& x) { return call_op(ir::Op::rsqrt, {x}); }
 Expr pow(const Expr& x, const Expr& y) { return call_op(ir::Op::pow, {x, y}); }
 Expr sin(const Expr& x) { return call_op(ir::Op::sin, {x}); }

@@ -60,6 +60,8 @@ Ends range_of(const ScalarFunction& f, DType dtype, std::span<const Bounded> x) 
       return corners();
     case Op::div:
       return e[1].lo <= 0 && e[1].hi >= 0 ? Ends{kNan, kNan} : corners();
+    case Op::rcp_flush:
+      return e[0].lo <= 0 && e[0].hi >= 0 ? Ends{kNan, kNan} : corners();
     case Op::pow:
       return e[0].lo >= 0 ? corners() : Ends{kNan, kNan};
     case Op::abs:

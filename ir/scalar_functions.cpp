@@ -131,6 +131,12 @@ Scalar not_bits(DType type, Values x) { return {.integer = is_bool(type) ? x[0].
 double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
 constexpr double kGeluCubic = 0.044715;
 const double kGeluScale = std::sqrt(2 / std::numbers::pi);
+constexpr double kLeastExponent = -126;  // of the normal numbers of f32
+constexpr double kLeastNormal = 0x1p-126, kLargestReciprocal = 0x1p126;
+double rcp_flush_of(double x) {
+  if (std::abs(x) < kLeastNormal) return 1 / std::copysign(0, x);
+  return std::abs(x) > kLargestReciprocal ? std::copysign(0, x) : 1 / x;
+}
 double gelu_of(double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); }
 double gelu_tanh_of(double x) { return 0.5 * x * (1 + std::tanh(kGeluScale * x * (1 + kGeluCubic * x * x))); }
 double softplus_of(double x) { return (x > 0 ? x : x < 0 ? 0 : x) + std::log1p(std::exp(-std::abs(x))); }
@@ -162,6 +168,13 @@ Expr sigmoid_expansion(Args x) {
   return f(Op::div, select(f(Op::lt, x[0], like(x[0], 0)), e, like(x[0], 1)), like(x[0], 1) + e);
 }
 
+Expr rcp_flush_expansion(Args x) {
+  const Expr size = f(Op::abs, x[0]);
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Expr large = select(less(like(x[0], kLargestReciprocal), size), x[0] * like(x[0], infinity), x[0]);
+  return f(Op::div, like(x[0], 1), select(less(size, like(x[0], kLeastNormal)), x[0] * like(x[0], 0), large));
+}
+
 Expr gelu_tanh_argument(const Expr& x) {
   return x * (like(x, kGeluScale) + like(x, kGeluScale * kGeluCubic) * (x * x));
 }
@@ -171,8 +184,15 @@ Expr gelu_expansion(Args x) {
   return like(x[0], 0.5) * x[0] * (like(x[0], 1) + f(Op::erf, scaled));
 }
 
+// 0.5 (1 + tanh(u)) is 1 / (1 + exp(-2 u)), which loses no digits where tanh(u) is near -1; two instructions of the
+// hardware and a few products in f32, where it is 0 below 2^-126.
 Expr gelu_tanh_expansion(Args x) {
-  return like(x[0], 0.5) * x[0] * (like(x[0], 1) + f(Op::tanh, gelu_tanh_argument(x[0])));
+  if (x[0]->dtype == DType::f64) {
+    return like(x[0], 0.5) * x[0] * (like(x[0], 1) + f(Op::tanh, gelu_tanh_argument(x[0])));
+  }
+  const double scale = -2 * kGeluScale * std::numbers::log2e;
+  const Expr exponent = x[0] * (like(x[0], scale) + like(x[0], scale * kGeluCubic) * (x[0] * x[0]));
+  return x[0] * f(Op::rcp_flush, like(x[0], 1) + f(Op::exp2_flush, exponent));
 }
 
 Expr gelu_derivative(Args x, int) {
@@ -206,7 +226,6 @@ Expr pow_derivative(Args x, int i) {
 // glibc's libmvec (at most 4 ulp); each row holds the larger one. Precedences: 1 ?:, 2 ||, 3 &&, 4 comparisons, 5 |,
 // 6 ^, 7 &, 8 shifts, 9 + -, 10 * / // %, 11 prefix.
 constexpr double kVectorUlp = 4;
-constexpr double kLeastExponent = -126;  // of exp2_flush: the smallest normal f32 is 2 to it
 
 // One paragraph a row.
 // clang-format off
@@ -311,6 +330,10 @@ const std::array<ScalarFunction, kOpCount> kTable = {{
      .derivative = [](Args x, int) { return f(Op::div, like(x[0], -0.5) * f(Op::rsqrt, x[0]), x[0]); },
      .expansion = [](Args x) { return f(Op::div, like(x[0], 1), f(Op::sqrt, x[0])); }, .cuda = "rsqrtf({0})",
      .cuda_f64 = "rsqrt({0})"},
+    {.op = Op::rcp_flush, .name = "rcp_flush", .arity = 1, .types = TypeRule::floating, .ulp = 1,
+     .reference = real<rcp_flush_of>,
+     .derivative = [](Args x, int) { const Expr r = f(Op::rcp_flush, x[0]); return -(r * r); },
+     .expansion = rcp_flush_expansion, .cuda = "rcp_flush({0})", .cuda_f64 = "rcp_flush({0})"},
     {.op = Op::pow, .name = "pow", .arity = 2, .types = TypeRule::floating, .ulp = kVectorUlp,
      .reference = real<[](double x, double y) { return std::pow(x, y); }>, .derivative = pow_derivative,
      .cuda = "powf({0}, {1})", .cuda_f64 = "pow({0}, {1})", .cpu = "pow"},

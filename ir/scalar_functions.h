@@ -51,6 +51,7 @@ enum class Op : std::uint8_t {
   expm1,
   sqrt,
   rsqrt,
+  rcp_flush,
   pow,
   // trigonometric and error function
   sin,

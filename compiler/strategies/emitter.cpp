@@ -97,6 +97,7 @@ TensorRef Emitter::param(const Tensor& tensor) const {
 }
 
 Expr Emitter::Scope::lower_guarded(const Expr& e, const Expr& where, const Expr& otherwise) {
+  if (!where) return lower(e);
   const bool global = e->kind == ExprKind::read && !definition_of(emitter_.program_, *e->tensor);
   if (global && (!e->fill || equal(e->fill, otherwise))) {
     // One condition for both reasons not to read.

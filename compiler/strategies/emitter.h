@@ -40,7 +40,7 @@ class Emitter {
     ir::Expr lower(const ir::Expr& e) { return lower(e, axes_, false); }
     // The same of what stands under a condition: nothing of it is computed ahead.
     ir::Expr lower_conditional(const ir::Expr& e) { return lower(e, axes_, true); }
-    // `e` where `where` holds, `otherwise` elsewhere; what it reads is not read there.
+    // `e` where `where` holds or is absent, `otherwise` elsewhere; what it reads is not read there.
     ir::Expr lower_guarded(const ir::Expr& e, const ir::Expr& where, const ir::Expr& otherwise);
     void let(ir::VarRef var, ir::Expr value);
     void store(const ir::TensorRef& buffer, std::vector<ir::Expr> index, ir::Expr value);

@@ -384,6 +384,16 @@ class Writer {
     return index;
   }
 
+  // Whether an element of a tile is one of the product, as far as tiles reach beyond it.
+  Expr inside(const Expr& row, const Expr& column) const {
+    const auto below = [&](const Expr& place, const Expr& extent, std::int64_t tile) {
+      return prove(equals(mod(extent, tile), 0), known_) == true ? Expr() : less(place, extent);
+    };
+    const Expr in_rows = below(row, problem_.m, schedule_.bm * schedule_.cluster_m),
+               in_columns = below(column, problem_.n, schedule_.bn * schedule_.cluster_n);
+    return in_rows ? both(in_rows, in_columns) : in_columns;
+  }
+
   // The axes of the product at an element of the tile, and of a member's definition there.
   Substitution axes_at(const Tile& tile, const Expr& row, const Expr& column) const {
     return place_axes(problem_.contraction, tile.batch, row, column, {});
@@ -418,7 +428,7 @@ class Writer {
     const Expr row = Expr(tile.row) + own_row(i), column = Expr(tile.column) + first + j;
     const Definition& product = *problem_.contraction.product;
     emitter_.materialize(*product.tensor, acc_, {Expr(i), first + j});
-    const Expr where = both(less(row, problem_.m), less(column, problem_.n));
+    const Expr where = inside(row, column);
     Emitter::Scope scope(emitter_, {});
     for (const Sent& sent : staged_) {
       Substitution own;
@@ -469,7 +479,7 @@ class Writer {
     }
     return {make_stmt(Map{.axes = {{i, 0, own_rows()}, {j, 0, schedule_.bn}},
                           .distribution = held(schedule_.bn),
-                          .where = both(less(row, problem_.m), less(column, problem_.n)),
+                          .where = inside(row, column),
                           .body = scope.finish()})};
   }
 

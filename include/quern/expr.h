@@ -165,6 +165,7 @@ QUERN_API Expr log1p(const Expr& x);
 QUERN_API Expr expm1(const Expr& x);
 QUERN_API Expr sqrt(const Expr& x);
 QUERN_API Expr rsqrt(const Expr& x);
+QUERN_API Expr rcp_flush(const Expr& x);  // 1 / x, 0 below 2^-126
 QUERN_API Expr pow(const Expr& x, const Expr& y);
 QUERN_API Expr sin(const Expr& x);
 QUERN_API Expr cos(const Expr& x);

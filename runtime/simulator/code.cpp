@@ -26,6 +26,7 @@ bool is_special(Op op) {
     case Op::expm1:
     case Op::sqrt:
     case Op::rsqrt:
+    case Op::rcp_flush:
     case Op::pow:
     case Op::sin:
     case Op::cos:

@@ -125,6 +125,17 @@ __device__ __forceinline__ float exp2_flush(float x) {
 }
 __device__ __forceinline__ double exp2_flush(double x) { return x < -126 ? 0 : exp2(x); }
 
+// @rcp_flush
+__device__ __forceinline__ float rcp_flush(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+__device__ __forceinline__ double rcp_flush(double x) {
+  const double size = fabs(x);
+  return 1 / (size < 0x1p-126 ? x * 0 : size > 0x1p126 ? x * infinity() : x);
+}
+
 // @q_abs
 template <typename T>
 __device__ __forceinline__ T q_abs(T a) {
