@@ -28,7 +28,7 @@ void add_role(std::vector<std::string>& roles, std::string_view role, const std:
 std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view strategy) {
   std::vector<std::string> roles;
   if (strategy == "contraction") {
-    if (const auto contraction = compiler::analyze_contraction(kernel)) {
+    if (const auto contraction = compiler::analyze_contraction(kernel, true)) {
       add_role(roles, "batch", contraction->batch);
       add_role(roles, "m", contraction->m);
       add_role(roles, "n", contraction->n);

@@ -172,6 +172,77 @@ bool split_operands(const std::vector<Expr>& factors, const std::vector<Axis>& a
   return static_cast<bool>(b);
 }
 
+// A sum over the last axis of the space, by the places of what it reads.
+std::optional<Contraction::RowSum> match_row_sum(const Definition& sum, std::int64_t width,
+                                                 const std::map<const Tensor*, std::vector<VarRef>>& placed,
+                                                 const std::vector<Axis>& space, const VarRef& n) {
+  const std::vector<Axis>& summed = sum.value->reduce->axes;
+  Matching matching(sum, placed);
+  if (sum.axes.size() + 1 != space.size() || summed.size() != 1 || !matching.consistent() ||
+      !matching.complete(space) || !matching.covers(space) || matching.place(summed[0].var) != n) {
+    return std::nullopt;
+  }
+  const AxisMap to_space = matching.to_space(space);
+  return Contraction::RowSum{&sum, substitute(sum.value->args[0], to_space), to_space, width};
+}
+
+// sum over w in W where t * W + w < n of f(t * W + w), t the last axis, as the sum of whole rows that it is part of.
+std::optional<Definition> joined_tiles(const Definition& part, const Axis& n) {
+  const Node& value = *part.value;
+  const std::vector<Axis>& summed = value.reduce->axes;
+  const auto width = summed.size() == 1 ? as_integer(summed[0].hi) : std::nullopt;
+  if (!width || *width < 1 || part.axes.empty()) return std::nullopt;
+  const Axis& tile = part.axes.back();
+  if (!equal(simplify(tile.hi), simplify(ceil_div(n.hi, *width)))) return std::nullopt;
+  const VarRef column = make_var(n.var->name);
+  const Substitution joining{{summed[0].var, Expr(column) - Expr(tile.var) * *width}};
+  const auto join = [&](const Expr& e) { return simplify(substitute(e, joining)); };
+  const Expr whole = join(value.args[0]);
+  if (uses(whole, tile.var) || (value.where && !equal(join(value.where), simplify(less(Expr(column), n.hi))))) {
+    return std::nullopt;
+  }
+  std::vector<Axis> axes(part.axes.begin(), part.axes.end() - 1);
+  return Definition{part.tensor, std::move(axes),
+                    reduce(Reducer::sum, {{column, 0, n.hi}}, {whole}, {}, value.reduce->contract)};
+}
+
+std::optional<Contraction::RowSum> row_sum_of(const Definition& definition, const Contraction& contraction,
+                                              const std::map<const Tensor*, std::vector<VarRef>>& placed) {
+  const Node& value = *definition.value;
+  const Contract& contract = value.reduce->contract;
+  if (value.reduce->reducer != Reducer::sum || value.dtype != DType::f32 || contract.order != Order::any ||
+      contract.accumulator.value_or(DType::f32) != DType::f32 || contraction.n.size() != 1) {
+    return std::nullopt;
+  }
+  const std::vector<Axis>& space = contraction.product->axes;
+  const Axis& n = contraction.n[0];
+  if (!value.where) {
+    if (auto whole = match_row_sum(definition, 0, placed, space, n.var)) return whole;
+  }
+  const std::optional<Definition> joined = joined_tiles(definition, n);
+  if (!joined) return std::nullopt;
+  auto result = match_row_sum(*joined, *as_integer(value.reduce->axes[0].hi), placed, space, n.var);
+  if (result) result->definition = &definition;
+  return result;
+}
+
+// The product, which comes before all other reductions; null where there are others but sums that nothing reads.
+const Definition* product_of(const Program& group, bool with_row_sums) {
+  const Definition* product = nullptr;
+  for (const Definition& definition : group.definitions) {
+    if (!is_reduction(definition)) continue;
+    if (!product) {
+      product = &definition;
+      continue;
+    }
+    const bool is_read = std::ranges::any_of(group.definitions, [&](const Definition& reader) {
+      return reads(reader.value, *definition.tensor);
+    });
+    if (!with_row_sums || is_read) return nullptr;
+  }
+  return product;
+}
+
 }  // namespace
 
 std::vector<Expr> factors_of(const Expr& product) {
@@ -233,13 +304,9 @@ std::optional<Reduction> analyze_reduction(const Program& group) {
   return result;
 }
 
-std::optional<Contraction> analyze_contraction(const Program& group) {
+std::optional<Contraction> analyze_contraction(const Program& group, bool with_row_sums) {
   Contraction result{};
-  for (const Definition& definition : group.definitions) {
-    if (!is_reduction(definition)) continue;
-    if (result.product) return std::nullopt;
-    result.product = &definition;
-  }
+  result.product = product_of(group, with_row_sums);
   if (!result.product) return std::nullopt;
   const Expr& value = result.product->value;
   if (value->reduce->reducer != Reducer::sum || value->where) return std::nullopt;
@@ -271,6 +338,12 @@ std::optional<Contraction> analyze_contraction(const Program& group) {
   for (const Axis& axis : result.product->axes) own.push_back(axis.var);
   for (const Definition& definition : group.definitions) {
     if (!members.contains(definition.tensor.get()) || &definition == result.product) continue;
+    if (is_reduction(definition)) {
+      const auto sum = row_sum_of(definition, result, placed);
+      if (!sum) return std::nullopt;
+      result.row_sums.push_back(*sum);
+      continue;
+    }
     Matching matching(definition, placed);
     if (!matching.consistent() || !matching.complete(result.product->axes) || !matching.covers(result.product->axes) ||
         definition.axes.size() != result.product->axes.size()) {

@@ -51,7 +51,17 @@ struct Contraction {
     AxisMap to_space;  // its axes as axes of the product
   };
   std::vector<Member> epilogue;  // in order
+  // A sum over n, in f32, of what product and epilogue leave.
+  struct RowSum {
+    const ir::Definition* definition;
+    ir::Expr value;    // what is summed, of the product's axes
+    AxisMap to_space;  // its axes as axes of the product, but for the tiles'
+    // Of the tiles of n, numbered by its last axis, that are summed each by itself; 0: it is of whole rows.
+    std::int64_t width;
+  };
+  std::vector<RowSum> row_sums;
 };
-std::optional<Contraction> analyze_contraction(const ir::Program& group);
+// With sums of rows only where the caller takes them.
+std::optional<Contraction> analyze_contraction(const ir::Program& group, bool with_row_sums = false);
 
 }  // namespace quern::compiler

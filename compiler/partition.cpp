@@ -180,7 +180,9 @@ class Partitioner {
     const bool contraction = analyze_contraction(build(group, unused)).has_value();
     const auto covers = [&](const Group& candidate) {
       const Program program = build(candidate, unused);
-      return contraction ? analyze_contraction(program).has_value() : analyze_reduction(program).has_value();
+      if (!contraction) return analyze_reduction(program).has_value();
+      const bool is_one = std::ranges::count_if(program.definitions, is_reduction) == 1;
+      return is_one ? analyze_contraction(program).has_value() : fuses_ && fuses_(program);
     };
     for (const Definition& next : program_.definitions) {
       if (&next == &start || placed_.contains(next.tensor.get())) continue;

@@ -403,7 +403,7 @@ bool copies_asynchronously(const Operand& operand) {
 }
 
 ContractionProblem analyze_operands(const Program& program, std::span<const Fact> facts) {
-  ContractionProblem problem{*analyze_contraction(program), {}, {}, {}, {}, {}, {}};
+  ContractionProblem problem{*analyze_contraction(program, true), {}, {}, {}, {}, {}, {}};
   const Contraction& c = problem.contraction;
   std::vector<Axis> axes = c.product->axes;
   axes.insert(axes.end(), c.k.begin(), c.k.end());

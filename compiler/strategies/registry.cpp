@@ -16,7 +16,9 @@ const std::array<Strategy, 5>& table() {
 
 std::span<const Strategy> strategies() { return table(); }
 
-bool fuses(const ir::Program& group, const Target& target) { return kAttention.matches(group, target); }
+bool fuses(const ir::Program& group, const Target& target) {
+  return kAttention.matches(group, target) || kWgmma.matches(group, target);
+}
 
 const Strategy& strategy_for(const ir::Program& kernel, const Target& target) {
   if (kExtern.matches(kernel, target)) return kExtern;

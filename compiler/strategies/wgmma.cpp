@@ -108,7 +108,7 @@ Expr widened_read(const Program& program, const Expr& factor) {
 }  // namespace
 
 std::optional<WgmmaProblem> analyze_wgmma(const Program& program) {
-  const auto contraction = analyze_contraction(program);
+  const auto contraction = analyze_contraction(program, true);
   if (!contraction) return {};
   const ReduceInfo& info = *contraction->product->value->reduce;
   if (contraction->product->value->dtype != DType::f32 || info.contract.order != Order::any || contraction->k.empty() ||
@@ -329,6 +329,11 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
     const ContractionProblem plain = analyze_operands(program, program.facts);
     if (std::string reason = why_not_padded(plain); !reason.empty()) return {std::move(reason)};
   }
+  for (const Contraction::RowSum& sum : problem->contraction.row_sums) {
+    if (sum.width != 0 && sum.width != s.bn) {
+      return {fmt::format("block n={} is not what rows are summed in, {}", s.bn, sum.width)};
+    }
+  }
   if (problem->a.im2col && s.cluster_n == 2) return {"cluster=1x2 halves rows that im2col copies whole; take 2x1"};
   const int outputs = wgmma_staged_outputs(program, *problem);
   if (s.stages < 2 || s.stages > 8) return {fmt::format("stages={} is not 2 to 8", s.stages)};
@@ -343,6 +348,10 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
 }
 
 std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule) {
+  const WgmmaProblem problem = *analyze_wgmma(program);
+  if (sums_whole_rows(problem)) {
+    return Rewrite{sum_tiles_of_rows(program, problem, WgmmaSchedule(schedule).bn), 0, schedule};
+  }
   if (get(schedule, kFields, "pad") == 0) return std::nullopt;
   Schedule rest = schedule;
   set(rest, kFields, "pad", 0);

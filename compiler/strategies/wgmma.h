@@ -58,6 +58,11 @@ bool is_row_major(const WgmmaProblem& problem, const ir::Definition& definition,
 // which a block loads `own` elements at a time.
 std::int64_t wgmma_row(const WgmmaOperand& operand, std::int64_t own, std::int64_t bk);
 
+// Sums of rows (wgmma_sums.cpp): whether there are any of whole rows, and the kernels instead of them: the first is the
+// product's, with sums of tiles of `width` columns, the others join these.
+bool sums_whole_rows(const WgmmaProblem& problem);
+Partition sum_tiles_of_rows(const ir::Program& program, const WgmmaProblem& problem, std::int64_t width);
+
 // Outputs of 2-byte elements, each of which has a staging buffer.
 int wgmma_staged_outputs(const ir::Program& program, const WgmmaProblem& problem);
 

@@ -41,6 +41,10 @@ class Writer {
     a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
     b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
     find_outputs();
+    for (const Contraction::RowSum& sum : problem_.contraction.row_sums) {
+      const Layout rows = accumulator_rows(own_rows());
+      sums_.push_back({&sum, make_buffer(sum.definition->tensor->name + "_r", DType::f32, Space::fragment, rows)});
+    }
     full_ = barrier("full", schedule_.stages);
     empty_ = barrier("empty", schedule_.stages);
     if (schedule_.pingpong) turn_ = barrier("turn", turns());
@@ -342,6 +346,12 @@ class Writer {
     BufferRef values;   // a chunk in registers
   };
 
+  // Sums of rows, of the tile at hand.
+  struct Summed {
+    const Contraction::RowSum* sum;
+    BufferRef total;
+  };
+
   void find_outputs() {
     for (const Contraction::Member& member : problem_.contraction.epilogue) {
       if (!is_output(program_, *member.definition->tensor)) continue;
@@ -401,25 +411,91 @@ class Writer {
 
   std::vector<Stmt> epilogue(const Tile& tile) {
     std::vector<Stmt> body = store_directly(tile);
-    if (staged_.empty()) return body;
-    const std::int64_t chunk = swizzle_row(schedule_.bn), chunks = schedule_.bn / chunk;
+    if (staged_.empty() && sums_.empty()) return body;
+    const std::int64_t width = swizzle_row(schedule_.bn), chunks = schedule_.bn / width;
     const VarRef c = make_var("c"), buffer = make_var("buffer");
+    const Expr first = Expr(c) * width;
     const Expr turn = div(Expr(tile.number) - worker_, workers_ * turns());
     const Expr own = mod(turn * chunks + c, 2);
-    std::vector<Stmt> send{let(buffer, schedule_.pingpong ? Expr(group_) * 2 + own : own),
-                           elected("drain", 1, {intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)})}),
-                           intrinsic(IntrinsicId::barrier)};
-    for (const Sent& sent : staged_) send.push_back(make_stmt(Alloc{sent.values}));
-    send.push_back(compute(tile, Expr(c) * chunk, chunk));
-    for (const Sent& sent : staged_) send.push_back(to_staging(sent, buffer, chunk));
-    send.push_back(intrinsic(IntrinsicId::fence_proxy_async));
-    send.push_back(intrinsic(IntrinsicId::barrier));
-    std::vector<Stmt> copies;
-    for (const Sent& sent : staged_) copies.push_back(to_memory(sent, tile, buffer, Expr(c) * chunk, chunk));
-    copies.push_back(intrinsic(IntrinsicId::tma_store_commit));
-    send.push_back(elected("send", 1, std::move(copies)));
-    body.push_back(make_stmt(For{c, 0, chunks, 1, ForKind::unroll, block(std::move(send))}));
+    std::vector<Stmt> chunk;
+    if (!staged_.empty()) {
+      chunk = {let(buffer, schedule_.pingpong ? Expr(group_) * 2 + own : own),
+               elected("drain", 1, {intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)})}),
+               intrinsic(IntrinsicId::barrier)};
+      for (const Sent& sent : staged_) chunk.push_back(make_stmt(Alloc{sent.values}));
+      chunk.push_back(compute(tile, first, width));
+    }
+    for (const Summed& summed : sums_) {
+      body.push_back(make_stmt(Alloc{summed.total}));
+      body.push_back(for_rows(summed.total, [](const Expr&) { return constant(DType::f32, 0.0); }));
+      for (Stmt& stmt : add_up(summed, tile, first, width)) chunk.push_back(std::move(stmt));
+    }
+    if (!staged_.empty()) {
+      for (Stmt& stmt : send(tile, buffer, first, width)) chunk.push_back(std::move(stmt));
+    }
+    body.push_back(make_stmt(For{c, 0, chunks, 1, ForKind::unroll, block(std::move(chunk))}));
+    for (const Summed& summed : sums_) body.push_back(store_sums(summed, tile));
     return body;
+  }
+
+  // The chunk's values on their way through shared memory.
+  std::vector<Stmt> send(const Tile& tile, const VarRef& buffer, const Expr& first, std::int64_t width) const {
+    std::vector<Stmt> body, copies;
+    for (const Sent& sent : staged_) body.push_back(to_staging(sent, buffer, width));
+    body.push_back(intrinsic(IntrinsicId::fence_proxy_async));
+    body.push_back(intrinsic(IntrinsicId::barrier));
+    for (const Sent& sent : staged_) copies.push_back(to_memory(sent, tile, buffer, first, width));
+    copies.push_back(intrinsic(IntrinsicId::tma_store_commit));
+    body.push_back(elected("send", 1, std::move(copies)));
+    return body;
+  }
+
+  // rows[i] = value(i)
+  template <typename F>
+  Stmt for_rows(const BufferRef& rows, const F& value) const {
+    const VarRef i = make_var("i");
+    return make_stmt(Map{.axes = {{i, 0, own_rows()}},
+                         .distribution = rows->layout,
+                         .body = make_stmt(Store{.buffer = rows, .index = {Expr(i)}, .value = value(Expr(i))})});
+  }
+
+  // Adds the chunk's columns to the sums of the rows.
+  std::vector<Stmt> add_up(const Summed& summed, const Tile& tile, const Expr& first, std::int64_t width) {
+    const VarRef i = make_var("i"), j = make_var("j");
+    const Expr row = Expr(tile.row) + own_row(i), column = Expr(tile.column) + first + j;
+    const BufferRef values = make_buffer("summed", DType::f32, Space::fragment, held(width)),
+                    part = make_buffer("part", DType::f32, Space::fragment, summed.total->layout);
+    emitter_.materialize(*problem_.contraction.product->tensor, acc_, {Expr(i), first + j});
+    for (const Sent& sent : staged_) {
+      emitter_.materialize(*sent.member->definition->tensor, sent.values, {Expr(i), Expr(j)});
+    }
+    Emitter::Scope scope(emitter_, axes_at(tile, row, column));
+    scope.store(values, {Expr(i), Expr(j)},
+                scope.lower_guarded(summed.sum->value, inside(row, column), constant(DType::f32, 0.0)));
+    return {make_stmt(Alloc{values}), make_stmt(Alloc{part}),
+            make_stmt(Map{
+                .axes = {{i, 0, own_rows()}, {j, 0, width}}, .distribution = held(width), .body = scope.finish()}),
+            make_stmt(Fold{Reducer::sum, {part}, {values}, {1}}), for_rows(summed.total, [&](const Expr& at) {
+              return read(summed.total, {at}) + read(part, {at});
+            })};
+  }
+
+  Stmt store_sums(const Summed& summed, const Tile& tile) const {
+    const VarRef i = make_var("i");
+    const Expr row = Expr(tile.row) + own_row(i);
+    const Substitution axes = axes_at(tile, row, Expr(tile.column));
+    const std::vector<Axis>& own = summed.sum->definition->axes;
+    std::vector<Expr> index;
+    for (std::size_t d = 0; d + 1 < own.size(); ++d) {
+      index.push_back(substitute(substitute(Expr(own[d].var), summed.sum->to_space), axes));
+    }
+    index.push_back(div(Expr(tile.column), schedule_.bn));
+    Emitter::Scope scope(emitter_, {});
+    scope.store_at(*summed.sum->definition->tensor, std::move(index), read(summed.total, {Expr(i)}));
+    return make_stmt(Map{.axes = {{i, 0, own_rows()}},
+                         .distribution = summed.total->layout,
+                         .where = both(less(row, problem_.m), less(Expr(tile.column), problem_.n)),
+                         .body = scope.finish()});
   }
 
   // The chunk's values of all outputs that are sent, in registers.
@@ -498,6 +574,7 @@ class Writer {
   BufferRef full_, empty_, turn_, acc_, a_held_;
   VarRef group_ = make_var("g");
   std::vector<Sent> staged_;
+  std::vector<Summed> sums_;
   std::vector<Stmt> body_;
 };
 
