@@ -8,6 +8,7 @@
 #include "api/executable.h"
 #include "base/error.h"
 #include "compiler/analysis.h"
+#include "compiler/attention.h"
 #include "ir/printer.h"
 
 namespace quern::api {
@@ -27,12 +28,20 @@ void add_role(std::vector<std::string>& roles, std::string_view role, const std:
 
 std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view strategy) {
   std::vector<std::string> roles;
-  if (strategy == "contraction") {
+  if (strategy == "contraction" || strategy == "wgmma") {
     if (const auto contraction = compiler::analyze_contraction(kernel, true)) {
       add_role(roles, "batch", contraction->batch);
       add_role(roles, "m", contraction->m);
       add_role(roles, "n", contraction->n);
       add_role(roles, "k", contraction->k);
+    }
+  } else if (strategy == "attention") {
+    if (const auto attention = compiler::analyze_attention(kernel)) {
+      add_role(roles, "batch", attention->batch);
+      add_role(roles, "queries", {attention->row});
+      add_role(roles, "keys", {attention->key});
+      add_role(roles, "depth", {attention->depth});
+      add_role(roles, "columns", {attention->column});
     }
   } else if (strategy == "reduction") {
     if (const auto reduction = compiler::analyze_reduction(kernel)) {

@@ -235,9 +235,8 @@ const Definition* product_of(const Program& group, bool with_row_sums) {
       product = &definition;
       continue;
     }
-    const bool is_read = std::ranges::any_of(group.definitions, [&](const Definition& reader) {
-      return reads(reader.value, *definition.tensor);
-    });
+    const bool is_read = std::ranges::any_of(
+        group.definitions, [&](const Definition& reader) { return reads(reader.value, *definition.tensor); });
     if (!with_row_sums || is_read) return nullptr;
   }
   return product;

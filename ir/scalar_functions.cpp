@@ -163,6 +163,7 @@ Expr sign_expansion(Args x) {
 }
 
 Expr sigmoid_expansion(Args x) {
+  if (x[0]->dtype != DType::f64) return f(Op::rcp_flush, like(x[0], 1) + f(Op::exp, -x[0]));
   // With e = exp(-|x|), which never overflows: 1 / (1 + e) above 0, e / (1 + e) below.
   const Expr e = f(Op::exp, -f(Op::abs, x[0]));
   return f(Op::div, select(f(Op::lt, x[0], like(x[0], 0)), e, like(x[0], 1)), like(x[0], 1) + e);

@@ -473,11 +473,10 @@ class Writer {
     scope.store(values, {Expr(i), Expr(j)},
                 scope.lower_guarded(summed.sum->value, inside(row, column), constant(DType::f32, 0.0)));
     return {make_stmt(Alloc{values}), make_stmt(Alloc{part}),
-            make_stmt(Map{
-                .axes = {{i, 0, own_rows()}, {j, 0, width}}, .distribution = held(width), .body = scope.finish()}),
-            make_stmt(Fold{Reducer::sum, {part}, {values}, {1}}), for_rows(summed.total, [&](const Expr& at) {
-              return read(summed.total, {at}) + read(part, {at});
-            })};
+            make_stmt(
+                Map{.axes = {{i, 0, own_rows()}, {j, 0, width}}, .distribution = held(width), .body = scope.finish()}),
+            make_stmt(Fold{Reducer::sum, {part}, {values}, {1}}),
+            for_rows(summed.total, [&](const Expr& at) { return read(summed.total, {at}) + read(part, {at}); })};
   }
 
   Stmt store_sums(const Summed& summed, const Tile& tile) const {

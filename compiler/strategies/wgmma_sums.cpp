@@ -1,5 +1,5 @@
-// Sums of a product's rows: no block holds a whole row, so the product's kernel leaves sums of tiles of `width` columns,
-// which kernels of their own join:
+// Sums of a product's rows: no block holds a whole row, so the product's kernel leaves sums of tiles of `width`
+// columns, which kernels of their own join:
 //
 //   r_tiles[m..., t] = sum over w in width where t * width + w < n of f(m..., t * width + w)
 //   r[m...]          = sum over t of r_tiles[m..., t]
@@ -48,9 +48,9 @@ Program join(const Program& program, const Definition& sum, const Definition& ti
   kernel.facts = program.facts;
   kernel.inputs = {tiles.tensor};
   kernel.outputs = {{sum.tensor, nullptr}};
-  kernel.definitions = {{sum.tensor, std::move(axes),
-                         reduce(Reducer::sum, {tile}, {read(tiles.tensor, std::move(index))}, {},
-                                sum.value->reduce->contract)}};
+  kernel.definitions = {
+      {sum.tensor, std::move(axes),
+       reduce(Reducer::sum, {tile}, {read(tiles.tensor, std::move(index))}, {}, sum.value->reduce->contract)}};
   return kernel;
 }
 

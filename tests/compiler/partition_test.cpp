@@ -1,5 +1,6 @@
 #include "compiler/partition.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -148,6 +149,22 @@ std::string kernels_on_hopper(std::string_view text) {
     result += std::string(strategy_for(kernel, target).fields.strategy) + " ";
   }
   return result;
+}
+
+TEST(Partition, SumsOfAProductsRowsBelongToItsKernelWhereOneComputesThem) {
+  const auto product = [](std::string_view dtype, std::string_view sums) {
+    return fmt::format(R"(kernel f(x: {0}[m, k], w: {0}[k, n]) -> (y: {0}[m, n], r: f32[m]) {{
+      s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))
+      y[i, j] = {0}(s[i, j])
+      {1} }})",
+                       dtype, sums);
+  };
+  constexpr std::string_view kRows = "r[i] = sum[j](f32(y[i, j]))";
+  EXPECT_EQ(kernels_on_hopper(product("bf16", kRows)), "wgmma ");
+  EXPECT_EQ(kernels_on_hopper(product("f32", kRows)), "contraction reduction ");
+  EXPECT_EQ(kernels_on_hopper(product("bf16", "q[i] = sum[j](f32(y[i, j]))\n r[i] = q[i] * 0.5")), "wgmma pointwise ");
+  EXPECT_EQ(kernels_on_hopper(product("bf16", "r[i] = sum[j]{order = fixed}(f32(y[i, j]))")), "wgmma reduction ");
+  EXPECT_EQ(kernels_on_hopper(product("bf16", "r[i] = max[j](f32(y[i, j]))")), "wgmma reduction ");
 }
 
 // Softmax and mixture of scores `s`, in the words of a program that computes them.

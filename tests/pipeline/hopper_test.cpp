@@ -53,8 +53,8 @@ constexpr Case kCases[] = {
        y[n, h, v, o] = bf16(sum[r in 3, q in 3, c](
          f32(x[n, h + r * 2 - 1, v + q * 2 - 1, c] else 0) * f32(w[o, r, q, c]))) })"},
     {"SumsOfRows",
-     R"(kernel f(x: bf16[150, 72], w: bf16[200, 72], b: f32[200], g: f32[200]) -> (y: bf16[150, 200], r: f32[150],
-                                                                                   q: f32[150]) {
+     R"(kernel f(x: bf16[70, 72], w: bf16[200, 72], b: f32[200], g: f32[200])
+         -> (y: bf16[70, 200], r: f32[70], q: f32[70]) {
        s[i, j] = sum[p](f32(x[i, p]) * f32(w[j, p]))
        y[i, j] = bf16(relu(s[i, j] + b[j]) + 0.5)
        r[i] = sum[j](f32(y[i, j]) * g[j])
@@ -64,10 +64,10 @@ constexpr Case kCases[] = {
        s[z, i, j] = sum[p](f32(x[z, i, p]) * f32(w[z, p, j]))
        r[i, z] = sum[j](abs(s[z, i, j])) })"},
     {"SumsOfPixels",
-     R"(kernel f(x: bf16[2, 9, 7, 64], w: bf16[40, 3, 3, 64]) -> (y: bf16[2, 9, 7, 40], r: f32[2, 9, 7]) {
+     R"(kernel f(x: bf16[2, 9, 7, 64], w: bf16[40, 3, 3, 64]) -> (y: bf16[2, 9, 7, 40], t: f32[2, 9, 7]) {
        s[n, h, v, o] = sum[r in 3, q in 3, c](f32(x[n, h + r - 1, v + q - 1, c] else 0) * f32(w[o, r, q, c]))
        y[n, h, v, o] = bf16(s[n, h, v, o])
-       r[n, h, v] = sum[o](f32(y[n, h, v, o])) })"},
+       t[n, h, v] = sum[o](f32(y[n, h, v, o])) })"},
     {"CausalAttention",
      R"(kernel f(q: bf16[1, 2, 150, 64], k: bf16[1, 2, 170, 64], v: bf16[1, 2, 170, 64]) -> (y: bf16[1, 2, 150, 64]) {
        s[b, h, i, j] = sum[p](f32(q[b, h, i, p]) * f32(k[b, h, j, p]))
