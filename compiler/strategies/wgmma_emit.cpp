@@ -19,6 +19,7 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 namespace {
 
 constexpr std::int64_t kCertain = 16;  // processors of the smallest part of a chip
+constexpr std::int64_t kWarpRows = kWgmmaRows / kGroupWarps;
 
 class Writer {
  public:
@@ -252,7 +253,7 @@ class Writer {
   Layout held(std::int64_t columns) const { return accumulators(own_rows(), columns); }
 
   // Of the block's tile.
-  Expr own_row(const VarRef& i) const { return shares_tile() ? Expr(group_) * own_rows() + i : Expr(i); }
+  Expr own_row(const Expr& i) const { return shares_tile() ? Expr(group_) * own_rows() + i : i; }
 
   Stmt release(const Expr& step, const char* name, const Stmt& first = block({})) const {
     const Expr barrier = at(empty_, stage_of(step));
@@ -325,7 +326,7 @@ class Writer {
     for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
     std::vector<Stmt> all{for_each_tile(tile, std::move(body), Expr(group_), turns())};
     if (!staged_.empty()) {
-      all.push_back(elected("flush", 1, {intrinsic(IntrinsicId::tma_store_wait, {Expr(0)})}));
+      all.push_back(for_each_warp("flush", [](const Expr&) { return stored(IntrinsicId::tma_store_wait, 0); }));
     }
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
@@ -420,8 +421,8 @@ class Writer {
     std::vector<Stmt> chunk;
     if (!staged_.empty()) {
       chunk = {let(buffer, schedule_.pingpong ? Expr(group_) * 2 + own : own),
-               elected("drain", 1, {intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)})}),
-               intrinsic(IntrinsicId::barrier)};
+               for_each_warp("drain", [](const Expr&) { return stored(IntrinsicId::tma_store_wait_read, 1); }),
+               intrinsic(IntrinsicId::warp_sync)};
       for (const Sent& sent : staged_) chunk.push_back(make_stmt(Alloc{sent.values}));
       chunk.push_back(compute(tile, first, width));
     }
@@ -438,17 +439,41 @@ class Writer {
     return body;
   }
 
-  // The chunk's values on their way through shared memory.
+  // The chunk's values on their way through shared memory: each warp sends the rows that it holds, and waits for no
+  // other.
   std::vector<Stmt> send(const Tile& tile, const VarRef& buffer, const Expr& first, std::int64_t width) const {
-    std::vector<Stmt> body, copies;
+    std::vector<Stmt> body;
     for (const Sent& sent : staged_) body.push_back(to_staging(sent, buffer, width));
     body.push_back(intrinsic(IntrinsicId::fence_proxy_async));
-    body.push_back(intrinsic(IntrinsicId::barrier));
-    for (const Sent& sent : staged_) copies.push_back(to_memory(sent, tile, buffer, first, width));
-    copies.push_back(intrinsic(IntrinsicId::tma_store_commit));
-    body.push_back(elected("send", 1, std::move(copies)));
+    body.push_back(intrinsic(IntrinsicId::warp_sync));
+    body.push_back(for_each_warp("send", [&](const Expr& warp) {
+      std::vector<Stmt> copies;
+      for (const Sent& sent : staged_) {
+        for (std::int64_t rows = 0; rows < own_rows(); rows += kWgmmaRows) {
+          const Expr from = simplify(Expr(rows) + warp * kWarpRows, known_);
+          copies.push_back(to_memory(sent, tile, buffer, from, first, width));
+        }
+      }
+      copies.push_back(intrinsic(IntrinsicId::tma_store_commit));
+      return block(std::move(copies));
+    }));
     return body;
   }
+
+  // One thread of each warp of a consumer.
+  template <typename F>
+  static Stmt for_each_warp(const char* name, const F& body) {
+    const VarRef warp = make_var("warp");
+    return make_stmt(Role{.name = name,
+                          .lo = 0,
+                          .hi = kGroupWarps,
+                          .elected = true,
+                          .body = body(Expr(warp)),
+                          .groups = kGroupWarps,
+                          .group = warp});
+  }
+  // Waits until no more than `pending` of the thread's groups of stores are under way.
+  static Stmt stored(IntrinsicId wait, std::int64_t pending) { return intrinsic(wait, {Expr(pending)}); }
 
   // rows[i] = value(i)
   template <typename F>
@@ -529,15 +554,17 @@ class Writer {
         .axes = {{i, 0, own_rows()}, {j, 0, chunk}}, .distribution = held(chunk), .body = store, .via = Via::stmatrix});
   }
 
-  Stmt to_memory(const Sent& sent, const Tile& tile, const VarRef& buffer, const Expr& first,
+  // A warp's rows of a chunk, from the consumer's row `from` on.
+  Stmt to_memory(const Sent& sent, const Tile& tile, const VarRef& buffer, const Expr& from, const Expr& first,
                  std::int64_t chunk) const {
     const VarRef i = make_var("i"), j = make_var("j");
+    const Expr row = own_row(from + i);
     const Stmt store =
         make_stmt(Store{.buffer = sent.rows,
-                        .index = row_index(sent, tile, Expr(tile.row) + own_row(i), Expr(tile.column) + first + j),
-                        .value = read(sent.staging, {Expr(buffer), own_row(i), Expr(j)})});
+                        .index = row_index(sent, tile, Expr(tile.row) + row, Expr(tile.column) + first + j),
+                        .value = read(sent.staging, {Expr(buffer), row, Expr(j)})});
     return make_stmt(
-        Map{.axes = {{i, 0, own_rows()}, {j, 0, chunk}}, .distribution = {}, .body = store, .via = Via::tma_store});
+        Map{.axes = {{i, 0, kWarpRows}, {j, 0, chunk}}, .distribution = {}, .body = store, .via = Via::tma_store});
   }
 
   // What does not leave through shared memory, straight from registers.
