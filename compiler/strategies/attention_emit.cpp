@@ -196,21 +196,15 @@ class Writer {
     Substitution axes = axes_at(0, {});
     axes[own_axis.var] = along;
     axes[k_axis.var] = deep;
-    Map map{.axes = {{i, 0, part.extents[0]}, {p, 0, part.extents[1]}}, .distribution = part.distribution};
-    Emitter::Scope scope(emitter_, axes);
-    const Expr zero = constant(staged.source->dtype, 0.0);
-    if (bulk_) {
-      std::vector<Expr> index;
-      for (const Expr& e : staged.source->args) index.push_back(scope.lower(e));
-      scope.store(staged.shared, {stage, own, k}, read(emitter_.param(*staged.source->tensor), index, zero));
-      map.via = Via::tma_load;
-      map.barrier = full;
-    } else {
-      const Expr inside = both(less(along, own_axis.hi), less(deep, k_axis.hi));
-      scope.store(staged.shared, {stage, own, k}, scope.lower_guarded(staged.source, inside, zero));
-    }
-    map.body = scope.finish();
-    return make_stmt(std::move(map));
+    return load_tile(emitter_, part,
+                     {.i = i,
+                      .p = p,
+                      .source = staged.source,
+                      .axes = std::move(axes),
+                      .shared = staged.shared,
+                      .place = {stage, own, k},
+                      .full = bulk_ ? full : Expr(),
+                      .inside = both(less(along, own_axis.hi), less(deep, k_axis.hi))});
   }
 
   // --- The consumers ------------------------------------------------------------------------------------------------

@@ -83,6 +83,24 @@ BufferRef barriers(std::string name, std::int64_t stages) {
 Stmt let(const VarRef& var, const Expr& value) { return make_stmt(Let{var, value}); }
 Stmt intrinsic(IntrinsicId id, std::vector<Expr> args) { return make_stmt(Intrinsic{id, std::move(args)}); }
 
+Stmt load_tile(const Emitter& emitter, const LoadStep& step, const TileLoad& load) {
+  Map map{.axes = {{load.i, 0, step.extents[0]}, {load.p, 0, step.extents[1]}}, .distribution = step.distribution};
+  Emitter::Scope scope(emitter, load.axes);
+  const Expr zero = constant(load.source->dtype, 0.0);
+  if (load.full) {
+    std::vector<Expr> index;
+    for (const Expr& e : load.source->args) index.push_back(scope.lower(e));
+    scope.store(load.shared, load.place, read(emitter.param(*load.source->tensor), std::move(index), zero));
+    map.via = load.via;
+    map.barrier = load.full;
+    map.multicast = load.multicast;
+  } else {
+    scope.store(load.shared, load.place, scope.lower_guarded(load.source, load.inside, zero));
+  }
+  map.body = scope.finish();
+  return make_stmt(std::move(map));
+}
+
 Stmt elected(const char* name, int warps, std::vector<Stmt> body) {
   return make_stmt(Role{.name = name, .lo = 0, .hi = warps, .elected = true, .body = block(std::move(body))});
 }

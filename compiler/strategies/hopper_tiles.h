@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "compiler/strategies/emitter.h"
 #include "ir/kernel.h"
 #include "ir/simplify.h"
 
@@ -48,6 +49,20 @@ struct LoadStep {
 };
 ir::Stmt load_in_steps(std::int64_t own, std::int64_t k, bool k_contiguous,
                        const std::function<ir::Stmt(const LoadStep& step)>& load);
+
+// What comes by one map: element [i, p] of the step at hand.
+struct TileLoad {
+  ir::VarRef i, p;
+  ir::Expr source;                  // a read of an input, of the definitions' axes
+  ir::Substitution axes;            // these at the element
+  ir::BufferRef shared;             // where it goes,
+  std::vector<ir::Expr> place;      // and to which element
+  ir::Expr full;                    // the mbarrier that counts a bulk copy's bytes; absent: ordinary loads,
+  ir::Expr inside;                  // of zeros where this does not hold
+  ir::Via via = ir::Via::tma_load;  // of a bulk copy
+  std::uint16_t multicast = 0;
+};
+ir::Stmt load_tile(const Emitter& emitter, const LoadStep& step, const TileLoad& load);
 
 // A ring of mbarriers.
 ir::BufferRef barriers(std::string name, std::int64_t stages);

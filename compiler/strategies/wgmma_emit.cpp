@@ -225,23 +225,18 @@ class Writer {
     for (std::size_t d = 0; d < outer.size(); ++d) axes[problem_.outer_k[d].var] = outer[d];
     const Expr k = (problem_.outer_k.empty() ? Expr(q) : mod(Expr(q), inner_steps())) * schedule_.bk + depth;
     axes[problem_.inner_k.var] = k;
-    Map map{.axes = {{i, 0, part.extents[0]}, {p, 0, part.extents[1]}}, .distribution = part.distribution};
-    Emitter::Scope scope(emitter_, axes);
-    const Expr zero = constant(operand.source->dtype, 0.0);
-    if (bulk_) {
-      std::vector<Expr> index;
-      for (const Expr& e : operand.source->args) index.push_back(scope.lower(e));
-      scope.store(staged.shared, {Expr(s), within, depth}, read(emitter_.param(*operand.source->tensor), index, zero));
-      map.via = operand.im2col ? Via::tma_im2col : Via::tma_load;
-      map.barrier = at(full_, s);
-      if (shared) map.multicast = static_cast<std::uint16_t>((1 << schedule_.cluster()) - 1);
-    } else {
-      const Expr extent = is_a ? problem_.m : problem_.n;
-      const Expr where = both(less(own, extent), less(k, problem_.inner_k.hi));
-      scope.store(staged.shared, {Expr(s), within, depth}, scope.lower_guarded(operand.source, where, zero));
-    }
-    map.body = scope.finish();
-    return make_stmt(std::move(map));
+    const std::uint16_t everybody = static_cast<std::uint16_t>((1 << schedule_.cluster()) - 1);
+    return load_tile(emitter_, part,
+                     {.i = i,
+                      .p = p,
+                      .source = operand.source,
+                      .axes = std::move(axes),
+                      .shared = staged.shared,
+                      .place = {Expr(s), within, depth},
+                      .full = bulk_ ? at(full_, s) : Expr(),
+                      .inside = both(less(own, is_a ? problem_.m : problem_.n), less(k, problem_.inner_k.hi)),
+                      .via = operand.im2col ? Via::tma_im2col : Via::tma_load,
+                      .multicast = shared ? everybody : std::uint16_t{0}});
   }
 
   // --- The consumers ------------------------------------------------------------------------------------------------
