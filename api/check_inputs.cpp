@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 
 #include "api/host.h"
 #include "base/error.h"
@@ -113,6 +114,7 @@ class CertainReads {
     return symbols_.value(axis.lo) < symbols_.value(axis.hi);
   }
   void walk(const ir::Expr& e) {
+    if (!seen_.insert(e.get()).second) return;
     if (ir::is_call(e, ir::Op::select) || ir::is_call(e, ir::Op::logical_and) || ir::is_call(e, ir::Op::logical_or)) {
       walk(e->args[0]);
     } else if (e->kind == ir::ExprKind::reduce) {
@@ -126,6 +128,7 @@ class CertainReads {
   const ir::Program& program_;
   const SymbolValues& symbols_;
   std::vector<ir::Axis> axes_;
+  std::unordered_set<const ir::Node*> seen_;
   std::vector<Found> reads_;
 };
 

@@ -191,9 +191,9 @@ std::optional<Definition> joined_tiles(const Definition& part, const Axis& n) {
   const Node& value = *part.value;
   const std::vector<Axis>& summed = value.reduce->axes;
   const auto width = summed.size() == 1 ? as_integer(summed[0].hi) : std::nullopt;
-  if (!width || *width < 1 || part.axes.empty()) return std::nullopt;
+  if (!width || *width < 1 || !is_integer(summed[0].lo, 0) || part.axes.empty()) return std::nullopt;
   const Axis& tile = part.axes.back();
-  if (!equal(simplify(tile.hi), simplify(ceil_div(n.hi, *width)))) return std::nullopt;
+  if (!is_integer(tile.lo, 0) || !equal(simplify(tile.hi), simplify(ceil_div(n.hi, *width)))) return std::nullopt;
   const VarRef column = make_var(n.var->name);
   const Substitution joining{{summed[0].var, Expr(column) - Expr(tile.var) * *width}};
   const auto join = [&](const Expr& e) { return simplify(substitute(e, joining)); };

@@ -46,10 +46,9 @@ runtime::cuda::CompiledCuda compile_module(const ScheduledProgram& scheduled, co
                                            const CompileOptions& options) {
   const auto& nvrtc = runtime::cuda::Nvrtc::get(options.nvrtc_path);
   try {
-    return nvrtc.compile(module.source, name, target.arch,
-                         {.line_info = options.line_info,
-                          .kernels = static_cast<int>(module.entries.size()),
-                          .extra = module.options});
+    return nvrtc.compile(
+        module.source, name, target.arch,
+        {.line_info = options.line_info, .kernels = static_cast<int>(module.entries.size()), .extra = module.options});
   } catch (const InternalError&) {
     blame_externs(scheduled, target, options);
     throw;

@@ -110,6 +110,11 @@ Expr widened_read(const Program& program, const Expr& factor) {
 std::optional<WgmmaProblem> analyze_wgmma(const Program& program) {
   const auto contraction = analyze_contraction(program, true);
   if (!contraction) return {};
+  const auto updates = [&](const Contraction::RowSum& sum) {
+    return std::ranges::any_of(program.outputs,
+                               [&](const Output& o) { return o.tensor == sum.definition->tensor && o.updates; });
+  };
+  if (std::ranges::any_of(contraction->row_sums, updates)) return {};
   const ReduceInfo& info = *contraction->product->value->reduce;
   if (contraction->product->value->dtype != DType::f32 || info.contract.order != Order::any || contraction->k.empty() ||
       contraction->n.size() != 1 || contraction->batch.size() > 1) {
