@@ -138,7 +138,7 @@ Schedule fallback_aligned_gpu(const ContractionProblem& problem, const Target& t
   // Parts of k where the tiles leave processors idle: whole parts of its first axis, of at least kMinDepth each.
   std::int64_t split = 1;
   const std::int64_t first = as_integer(problem.contraction.k[0].hi).value_or(1);
-  while (!has_fixed_order(problem) && !accumulates_wider(problem) && tiles * split * 2 <= 2 * target.gpu.sm_count &&
+  while (!has_fixed_order(problem) && !accumulates_wider(problem) && tiles * split <= target.gpu.sm_count &&
          first % (split * 2) == 0 && k / (split * 2) >= kMinDepth)
     split *= 2;
   // Two deep stages where two blocks of them fit a processor, else three of half the depth.

@@ -8,8 +8,8 @@ namespace {
 
 // In the order of asking: the most particular first. Externs stand apart: nobody chooses how they are computed.
 const std::array<Strategy, 5>& table() {
-  static const std::array<Strategy, 5> rows{kAttention, kWgmma, kContraction, kReduction, kPointwise};
-  return rows;
+  static const std::array<Strategy, 5> kRows{kAttention, kWgmma, kContraction, kReduction, kPointwise};
+  return kRows;
 }
 
 }  // namespace
