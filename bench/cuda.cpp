@@ -28,8 +28,8 @@ struct Driver {
 };
 
 const Driver& driver() {
-  static const Driver opened;
-  return opened;
+  static const Driver kOpened;
+  return kOpened;
 }
 
 void check(CUresult result, std::string_view what) {

@@ -83,7 +83,7 @@ Library Library::open(std::string_view peer, const std::string& name, std::strin
   if (handle == nullptr)
     fail("{} cannot be compared with: {} is missing. {}. Looked for:{}", peer, name, remedy, reasons);
   const link_map* map = nullptr;
-  const bool known = dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr;
+  const bool known = dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map != nullptr;
   return {handle, known ? map->l_name : name};
 }
 

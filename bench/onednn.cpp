@@ -118,7 +118,7 @@ class Memory {
     check(dnn_->f.memory_create(&memory_, &description, dnn_->engine, DNNL_MEMORY_NONE), "creating memory");
   }
   // With bytes of its own.
-  static std::unique_ptr<Memory> owning(Shared dnn, const dnnl_memory_desc_t& description) {
+  static std::unique_ptr<Memory> owning(const Shared& dnn, const dnnl_memory_desc_t& description) {
     auto result = std::make_unique<Memory>(dnn, description);
     dnn->f.memory_destroy(result->memory_);
     check(dnn->f.memory_create(&result->memory_, &description, dnn->engine, DNNL_MEMORY_ALLOCATE), "creating memory");
@@ -183,7 +183,7 @@ class Operation {
         packs_(dnn_->f.equal(&plain_, &primitive_.weights()) == 0) {}
 
   void run(std::span<void* const> arguments) {
-    const dnnl_memory_t weights = packs_ ? packed(arguments[1]) : weights_.at(arguments[1]);
+    dnnl_memory* weights = packs_ ? packed(arguments[1]) : weights_.at(arguments[1]);
     const std::array<dnnl_exec_arg_t, 3> all = {{{DNNL_ARG_SRC, source_.at(arguments[0])},
                                                  {DNNL_ARG_WEIGHTS, weights},
                                                  {DNNL_ARG_DST, destination_.at(arguments[2])}}};
