@@ -321,7 +321,8 @@ class Writer {
     for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
     std::vector<Stmt> all{for_each_tile(tile, std::move(body), Expr(group_), turns())};
     if (!staged_.empty()) {
-      all.push_back(for_each_warp("flush", [](const Expr&) { return stored(IntrinsicId::tma_store_wait, 0); }));
+      all.push_back(
+          for_each_warp("flush", [](const Expr&) { return intrinsic(IntrinsicId::tma_store_wait, {Expr(0)}); }));
     }
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
@@ -415,9 +416,10 @@ class Writer {
     const Expr own = mod(turn * chunks + c, 2);
     std::vector<Stmt> chunk;
     if (!staged_.empty()) {
-      chunk = {let(buffer, schedule_.pingpong ? Expr(group_) * 2 + own : own),
-               for_each_warp("drain", [](const Expr&) { return stored(IntrinsicId::tma_store_wait_read, 1); }),
-               intrinsic(IntrinsicId::warp_sync)};
+      chunk = {
+          let(buffer, schedule_.pingpong ? Expr(group_) * 2 + own : own),
+          for_each_warp("drain", [](const Expr&) { return intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)}); }),
+          intrinsic(IntrinsicId::warp_sync)};
       for (const Sent& sent : staged_) chunk.push_back(make_stmt(Alloc{sent.values}));
       chunk.push_back(compute(tile, first, width));
     }
@@ -467,8 +469,6 @@ class Writer {
                           .groups = kGroupWarps,
                           .group = warp});
   }
-  // Waits until no more than `pending` of the thread's groups of stores are under way.
-  static Stmt stored(IntrinsicId wait, std::int64_t pending) { return intrinsic(wait, {Expr(pending)}); }
 
   // rows[i] = value(i)
   template <typename F>
