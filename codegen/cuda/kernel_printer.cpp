@@ -114,7 +114,14 @@ void KernelPrinter::print_places() {
   constexpr std::string_view kBlocks[] = {"blockIdx.x", "blockIdx.y", "blockIdx.z"};
   ensure(kernel_.block.size() <= std::size(kBlocks), "a grid has at most three axes");
   for (std::size_t d = 0; d < kernel_.block.size(); ++d) define(kernel_.block[d], kBlocks[d]);
-  define(kernel_.warp, "threadIdx.x / 32");
+  // Where warps have roles of their own: the assembler takes what one lane tells all for uniform, and computes with it
+  // once for a warp.
+  const bool has_roles =
+      std::ranges::any_of(kernel_.shared, [](const BufferRef& b) { return b->space == Space::barrier; });
+  define(kernel_.warp, has_roles ? "__shfl_sync(0xffffffff, threadIdx.x / 32, 0)" : "threadIdx.x / 32");
+  if (has_roles && used_.contains(kernel_.warp.get())) {
+    line(fmt::format("__builtin_assume(0 <= {0} && {0} < {1});", names_.of(kernel_.warp), kernel_.warps));
+  }
   define(kernel_.lane, "threadIdx.x % 32");
   if (!text_.empty() && is_first) line("");
 }

@@ -158,7 +158,8 @@ __device__ __forceinline__ void wgmma_m64n128k16_f32_bf16_bf16(float* d, unsigne
 extern "C" __global__ void __launch_bounds__(256, 1) wgmma_step(const bf16* __restrict__ x, const bf16* __restrict__ w,
     float* __restrict__ y, int steps, const __grid_constant__ TensorMap x_map,
     const __grid_constant__ TensorMap w_map) {
-  const int warp = threadIdx.x / 32;
+  const int warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
+  __builtin_assume(0 <= warp && warp < 8);
   const int lane = threadIdx.x % 32;
 
   extern __shared__ __align__(1024) unsigned char shared[];
