@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <string_view>
 
 #include "tests/api/arrays.h"
 
@@ -287,8 +288,12 @@ TEST(Products, OfNothingAndOfOperandsThatDoNotMove) {
         "l]) }",
         "kernel f(a: f32[16], b: f32[32]) -> (y: f32[16, 32]) { y[i, j] = sum[p in 9](a[i] * b[j]) }"}) {
     const Program program = Program::parse(text);
-    const Executable product = compile(program, {.device = "cpu", .use_store = false});
-    EXPECT_TRUE(run_host(product, random_inputs(program, {}), {}, {.check = true}).passed()) << text;
+    for (const char* device : {"sim", "cpu"}) {
+      if (!QUERN_WITH_CPU && device == std::string_view("cpu")) continue;
+      const Executable product = compile(program, {.device = device, .use_store = false});
+      EXPECT_TRUE(run_host(product, random_inputs(program, {}), {}, {.check = true}).passed())
+          << device << ": " << text;
+    }
   }
 }
 
