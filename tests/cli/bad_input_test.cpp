@@ -193,8 +193,8 @@ INSTANTIATE_TEST_SUITE_P(
              {"bench", "add(n=8)", "--against", "mkl"},
              {"unknown peer 'mkl'; there are: cublas, cudnn, onednn, openblas, memcpy"}},
         Case{"PeerThatCannot",
-             {"bench", "add(n=7)", "--device", "cpu", "--against", "cublas"},
-             {"no peer can be compared in add(n=7) on cpu:\n  cublas: matmul, bmm and linear on a GPU"}}),
+             {"bench", "add(n=7)", "--device", "cpu", "--against", "openblas"},
+             {"no peer can be compared in add(n=7) on cpu:\n  openblas: matmul and linear of f32"}}),
     name_of);
 
 INSTANTIATE_TEST_SUITE_P(
