@@ -1,10 +1,14 @@
 // The operators on tensors of any shape as builder calls: a shape is 8x16 or, with symbols, 'm, n'; several are
 // separated by ';'. Operands are named a, b, c, ... where there are several, else x.
 
+#include <fmt/format.h>
+
 #include <array>
+#include <limits>
 
 #include "api/builder_call.h"
 #include "base/error.h"
+#include "base/numeric.h"
 
 namespace quern::api {
 namespace {
@@ -106,8 +110,20 @@ constexpr std::array kPad = {
     kDtype,
 };
 
+// The value as the dtype has it.
+Expr padding_of(const BuilderCall& call, DType dtype) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const std::string& text = call.text("value");
+  const double value = text == "inf" ? kInfinity : text == "-inf" ? -kInfinity : call.number("value");
+  if (is_float(dtype)) return value;
+  const std::int64_t integer = integer_from_double(dtype, value);
+  if (static_cast<double>(integer) != value) call.fail_value("value", fmt::format("one of {}", name(dtype)));
+  return is_bool(dtype) ? Expr(integer != 0) : Expr(integer);
+}
+
 void build_pad(BuilderCall& call) {
-  call.builder().output(pad(input_x(call), call.shape("before"), call.shape("after"), call.number("value")));
+  const Tensor x = input_x(call);
+  call.builder().output(pad(x, call.shape("before"), call.shape("after"), padding_of(call, x.dtype())));
 }
 
 constexpr std::array kConcat = {

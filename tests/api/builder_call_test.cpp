@@ -76,6 +76,12 @@ TEST(BuilderCalls, TensorsOfAnyShape) {
             "  y[i, j] = x[(i * 8 + j) // 6, (i * 8 + j) % 6]\n}\n");
   EXPECT_EQ(text("pad(shape=3, before=1, after=2, value=7)"),
             "kernel pad(x: f32[3]) -> (y: f32[6]) {\n  y[i] = x[i - 1] else 7.0\n}\n");
+  EXPECT_EQ(text("pad(shape=3, before=0, after=2, dtype=i8, value=-7)"),
+            "kernel pad(x: i8[3]) -> (y: i8[5]) {\n  y[i] = x[i] else -7\n}\n");
+  EXPECT_EQ(text("pad(shape=3, before=0, after=2, dtype=bool, value=1)"),
+            "kernel pad(x: bool[3]) -> (y: bool[5]) {\n  y[i] = x[i] else true\n}\n");
+  EXPECT_EQ(text("pad(shape=3, before=0, after=2, dtype=f16, value=-inf)"),
+            "kernel pad(x: f16[3]) -> (y: f16[5]) {\n  y[i] = x[i] else -inf\n}\n");
   EXPECT_EQ(text("concat(shapes='2,3; 4,3')"),
             "kernel concat(a: f32[2, 3], b: f32[4, 3]) -> (y: f32[6, 3]) {\n"
             "  y[i, j] = i < 2 ? a[i, j] : b[i - 2, j]\n}\n");
@@ -180,6 +186,8 @@ TEST(BuilderCalls, Errors) {
             "conv2d: c=3; it takes a number that its 2 groups divide");
   EXPECT_EQ(parse("conv2d(n=1, c=3, h=9, w=9, k=4, r=3, s=3, pad=1x2x3)"),
             "conv2d: pad=1x2x3; it takes one, two (1x2) or four integers (0x1x0x1)");
+  EXPECT_EQ(parse("pad(shape=3, before=1, after=1, dtype=u8, value=-1)"), "pad: value=-1; it takes one of u8");
+  EXPECT_EQ(parse("pad(shape=3, before=1, after=1, dtype=i32, value=0.5)"), "pad: value=0.5; it takes one of i32");
   EXPECT_EQ(parse("layer_norm(m=3, n=4, eps=much)"), "layer_norm: eps=much; it takes a number");
   EXPECT_EQ(parse("layer_norm(m=3, n=4, dtype=i32)"), "layer_norm takes floats; x holds i32");
 }
