@@ -2,13 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <cctype>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <string_view>
 
 #include "quern/error.h"
 
@@ -82,19 +83,37 @@ std::optional<std::string> entry(std::string_view header, std::string_view key, 
   return std::string(header.substr(begin + 1, end - begin - 1));
 }
 
+std::string_view without_spaces(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\n"), text.size()));
+  return text;
+}
+
 // The numbers of "3, 4" or of Python 2's "3L, 4L".
 std::vector<std::int64_t> parse_shape(const std::string& dims, const std::string& path) {
   std::vector<std::int64_t> shape;
-  for (const char *at = dims.data(), *end = at + dims.size(); at < end;) {
-    if (!std::isdigit(static_cast<unsigned char>(*at))) {
-      ++at;
-      continue;
-    }
-    const auto [next, error] = std::from_chars(at, end, shape.emplace_back());
-    if (error != std::errc()) refuse(path, fmt::format("its shape ({}) is too large", dims));
-    at = next;
+  for (std::string_view rest = without_spaces(dims); !rest.empty(); rest = without_spaces(rest)) {
+    std::int64_t size = -1;
+    const auto [next, error] = std::from_chars(rest.data(), rest.data() + rest.size(), size);
+    if (error == std::errc::result_out_of_range) refuse(path, fmt::format("its shape ({}) is too large", dims));
+    rest.remove_prefix(static_cast<std::size_t>(next - rest.data()));
+    if (rest.starts_with('L')) rest.remove_prefix(1);
+    rest = without_spaces(rest);
+    if (size < 0 || !(rest.empty() || rest.starts_with(',')))
+      refuse(path, fmt::format("its shape ({}) is not sizes from 0 on", dims));
+    if (!rest.empty()) rest.remove_prefix(1);
+    shape.push_back(size);
   }
   return shape;
+}
+
+bool is_fortran_order(std::string_view header, const std::string& path) {
+  constexpr std::string_view kKey = "'fortran_order':";
+  const std::size_t at = header.find(kKey);
+  const std::string_view order = at == std::string_view::npos ? "" : without_spaces(header.substr(at + kKey.size()));
+  if (!order.starts_with("True") && !order.starts_with("False")) {
+    refuse(path, "its header has no fortran_order that is True or False");
+  }
+  return order.starts_with("True");
 }
 
 std::string read_header(std::ifstream& file, const std::string& path) {
@@ -130,7 +149,7 @@ HostArray read_npy(const std::string& path, DType wanted, const std::string& nam
   if (!file.read(reinterpret_cast<char*>(array.data.data()), static_cast<std::streamsize>(array.data.size()))) {
     refuse(path, fmt::format("its shape ({}) needs {} bytes, it has {}", *dims, array.data.size(), file.gcount()));
   }
-  if (entry(header, "fortran_order", 'T', 'e')) reorder(array);
+  if (is_fortran_order(header, path)) reorder(array);
   return array;
 }
 

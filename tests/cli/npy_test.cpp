@@ -95,6 +95,12 @@ TEST_F(Npy, WrongFilesAreRefusedWithTheReason) {
   EXPECT_EQ(error(npy(header("<f4", "(2, 4)"), bytes(kSix))), cannot + "its shape (2, 4) needs 32 bytes, it has 24");
   EXPECT_EQ(error(npy(header("<f4", "(99999999999999999999,)"), "")),
             cannot + "its shape (99999999999999999999,) is too large");
+  for (const char* sizes : {"-3, -4", "3 4", "3,,4", "3, foo, 4", "3.5, 4"}) {
+    EXPECT_EQ(error(npy(header("<f4", "(" + std::string(sizes) + ")"), bytes(kSix))),
+              cannot + "its shape (" + sizes + ") is not sizes from 0 on");
+  }
+  EXPECT_EQ(error(npy("{'descr': '<f4', 'fortran_order': true, 'shape': (2, 3), }", bytes(kSix))),
+            cannot + "its header has no fortran_order that is True or False");
   EXPECT_TRUE(contains(error(npy(header("<f4", "(9000000000000000000,)"), "")),
                        "f32[9000000000000000000] has 2^63 bytes or more"));
   EXPECT_TRUE(contains(error(npy(header("<f4", "(1000000000000,)"), "")), "out of memory on cpu: 4000000000000 bytes"));
