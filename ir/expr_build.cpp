@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/numeric.h"
 #include "ir/expr_parser.h"
 #include "ir/printer.h"
 #include "ir/scalar.h"
@@ -98,7 +99,11 @@ class Builder {
     const std::string& text = syntax.token.text;
     const std::string written = (syntax.negative ? "-" : "") + text;
     if (is_bool(dtype)) fail(syntax.token, "the number {} stands where a bool is needed; write true or false", written);
-    if (is_float(dtype)) return constant(dtype, syntax.negative ? -real(syntax, dtype) : real(syntax, dtype));
+    if (is_float(dtype)) {
+      const double magnitude = real(syntax, dtype);
+      if (std::isfinite(magnitude) && magnitude >= first_too_large(dtype)) fail_range(syntax.token, dtype);
+      return constant(dtype, syntax.negative ? -magnitude : magnitude);
+    }
     if (syntax.token.kind != TokenKind::integer) {
       fail(syntax.token, "the float {} stands where the dtype is {}; convert one side, as in f32(...)", written,
            name(dtype));
@@ -113,6 +118,17 @@ class Builder {
     return constant(dtype, static_cast<std::int64_t>(syntax.negative ? 0 - magnitude : magnitude));
   }
 
+  // What rounds to no finite number of the dtype: half a step above the largest.
+  static double first_too_large(DType dtype) {
+    const double largest = largest_finite(dtype);
+    return largest + std::ldexp(1.0, std::ilogb(largest) - info(dtype).digits);
+  }
+
+  [[noreturn]] void fail_range(const Token& token, DType dtype) const {
+    fail(token, "{} is out of the range of {}{}", token.text, name(dtype),
+         dtype == DType::f8e4m3 ? "" : "; infinity is written inf");
+  }
+
   // The magnitude, rounded once.
   double real(const Syntax& syntax, DType dtype) const {
     const std::string& text = syntax.token.text;
@@ -123,7 +139,7 @@ class Builder {
     const auto parse = [&](auto value) -> double {
       const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
       if (result.ec == std::errc::result_out_of_range) {
-        fail(syntax.token, "{} is out of the range of {}; infinity is written inf", text, name(dtype));
+        fail_range(syntax.token, dtype);
       }
       return value;
     };

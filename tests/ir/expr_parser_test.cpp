@@ -225,6 +225,8 @@ TEST(ExprText, TypeErrorsShowBothTypesAndTheWayOut) {
   expect("s + 2147483648", "2147483648 does not fit i32 (-2147483648 to 2147483647)");
   expect("i + 1.5", "the float 1.5 stands where the dtype is i64");
   expect("1e400", "1e400 is out of the range of f32");
+  expect("f16(a) + 70000", "70000 is out of the range of f16; infinity is written inf");
+  expect("f8e4m3(a) + 464.0", "464.0 is out of the range of f8e4m3");
   expect("x[i, a]", "index 1 of x is f32; an index is an integer");
   expect("x[i]", "x has 2 dimensions [8, 9], here is 1 index");
   expect("y[i, j]", "y has 1 dimension [8], here are 2 indices");
