@@ -331,13 +331,14 @@ double variance_error(double n, double u, double x, double s) {
 template <typename M>
 Bounded variance_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
   double count = 0, mean = 0, squares = 0, magnitude = 0, widths = 0;
-  bool certain = true, sure = true;
+  bool certain = true, sure = true, has_nan = false;
   const Bounded result = fold(machine, reduce, [&](const Bounded& element, Point point) {
     const Bounded settled = machine.arithmetic.settled(reduce.element, element);
     const Lifted ends = lifted(machine.arithmetic, reduce, settled);
     certain = certain && point.certain;
     sure = sure && ends.sure;
     const double x = settled.value.real, width = std::max(ends.hi - x, x - ends.lo);
+    has_nan = has_nan || std::isnan(x);
     magnitude = std::max({magnitude, std::abs(ends.lo), std::abs(ends.hi)});
     widths += width * width;
     ++count;
@@ -345,8 +346,8 @@ Bounded variance_bounds(M& machine, const ReduceCode& reduce, DType dtype) {
     mean += delta / count;
     squares += delta * (x - mean);
   });
-  if (certain && sure && (count == 0 || !std::isfinite(magnitude)))
-    return machine.arithmetic.exact(dtype, result.value);
+  // Whether an infinity makes it infinite or a NaN is a matter of the order.
+  if (certain && sure && (count == 0 || has_nan)) return machine.arithmetic.exact(dtype, result.value);
   if (!certain || !std::isfinite(magnitude) || !std::isfinite(widths)) {
     return machine.arithmetic.unknown(dtype, result.value);
   }

@@ -16,10 +16,9 @@ using Operands = std::span<const Expr>;
 
 constexpr std::int64_t kNoIndex = std::numeric_limits<std::int64_t>::max();
 
-// What no element is above (sign +1) or below (sign -1).
+// What no element is above (sign +1) or below (sign -1); arithmetic in an f8 ends at its largest finite number.
 Expr extreme(DType type, int sign) {
   if (!is_float(type)) return constant(type, sign > 0 ? highest_integer(type) : lowest_integer(type));
-  // Arithmetic in an f8 ends at its largest finite number.
   const double limit = byte_size(type) == 1 ? largest_finite(type) : std::numeric_limits<double>::infinity();
   return constant(type, sign * limit);
 }
@@ -49,9 +48,12 @@ State combine_by(Operands left, Operands right) {
 
 std::vector<DType> value_and_index(DType acc) { return {acc, DType::i64}; }
 
+// Elements are chosen, not computed with: the infinities of f8e5m2 are among them.
 template <int sign>
 State arg_identity(DType acc) {
-  return {extreme(acc, sign), Expr(kNoIndex)};
+  const bool has_infinity = acc == DType::f8e5m2;
+  return {has_infinity ? constant(acc, sign * std::numeric_limits<double>::infinity()) : extreme(acc, sign),
+          Expr(kNoIndex)};
 }
 
 State arg_lift(DType acc, const Expr& element, const Expr& index) { return {cast(acc, element), index}; }

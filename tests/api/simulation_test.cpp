@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <string_view>
 
 #include "quern/quern.h"
 
@@ -46,6 +47,22 @@ TEST(Simulation, InfinitiesOfF8AreKeptWhereTheyMove) {
       const RunReport report = run_host(executable, std::span(&x, 1), {}, {.check = true});
       EXPECT_TRUE(report.passed()) << device << " " << value << ": " << report.checks.at(0).text();
       EXPECT_EQ(report.outputs.at(0).data.back(), expected) << device << " " << value;
+    }
+  }
+}
+
+// All of them are lower than, or as low as, what a search begins with; of an infinity the variance is infinite or a
+// NaN.
+TEST(Simulation, InfinitiesAreReducedRight) {
+  for (const char* text : {"kernel f(x: f8e5m2[3]) -> (y: i64[]) { y[] = argmax[j in 2](x[j + 3] else -inf) }",
+                           "kernel f(x: f8e5m2[3]) -> (y: i64[]) { y[] = argmin[j in 2](x[j + 3] else inf) }",
+                           "kernel f(x: f32[2]) -> (y: f32[]) { y[] = welford[j in 3](x[j] else inf) }"}) {
+    const Program program = Program::parse(text);
+    for (const char* device : {"sim", "cpu"}) {
+      if (!QUERN_WITH_CPU && device == std::string_view("cpu")) continue;
+      const Executable executable = compile(program, {.device = device, .use_store = false});
+      EXPECT_TRUE(run_host(executable, random_inputs(program, {}), {}, {.check = true}).passed())
+          << device << ": " << text;
     }
   }
 }
