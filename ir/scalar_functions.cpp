@@ -138,7 +138,7 @@ double rcp_flush_of(double x) {
   return std::abs(x) > kLargestReciprocal ? std::copysign(0, x) : 1 / x;
 }
 double gelu_of(double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); }
-double gelu_tanh_of(double x) { return 0.5 * x * (1 + std::tanh(kGeluScale * x * (1 + kGeluCubic * x * x))); }
+double gelu_tanh_of(double x) { return x / (1 + std::exp(-2 * kGeluScale * x * (1 + kGeluCubic * x * x))); }
 double softplus_of(double x) { return (x > 0 ? x : x < 0 ? 0 : x) + std::log1p(std::exp(-std::abs(x))); }
 
 // --- Derivatives and expansions -------------------------------------------------------------------------------------

@@ -97,6 +97,13 @@ TEST(Evaluate, ArgmaxTakesTheFirstAndNanWins) {
   EXPECT_EQ(run_i64(two, {2, 3}, {host(z, {2, 3})}, 1), (std::vector<std::int64_t>{4}));
 }
 
+// Far below 0, where 1 + tanh would be 0.
+TEST(Evaluate, GeluOfTanhLosesNoDigits) {
+  std::vector<float> x{-8};
+  const float y = run("kernel f(x: f32[1]) -> (y: f32[1]) { y[i] = gelu_tanh(x[i]) }", {}, {host(x, {1})}, {1})[0];
+  EXPECT_NEAR(y, -3.107782937501113e-21, 1e-27);
+}
+
 TEST(Evaluate, EmptyReductionsGiveTheirIdentity) {
   std::vector<float> none;
   const std::vector<std::pair<std::string, float>> cases = {
