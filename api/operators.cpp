@@ -4,6 +4,7 @@
 
 #include "api/expr.h"
 #include "base/error.h"
+#include "ir/bind.h"
 #include "ir/simplify.h"
 
 namespace quern::api {
@@ -14,7 +15,12 @@ DType sum_dtype(DType dtype) { return is_integer(dtype) && byte_size(dtype) < 4 
 
 Expr widened(const Expr& read) { return cast(compute_dtype(read.dtype()), read); }
 
-Dim simplified(const Dim& size) { return wrap(ir::simplify(unwrap(size))); }
+Dim simplified(const Dim& size) {
+  bool wraps = false;
+  ir::exact_size(unwrap(size), wraps);
+  if (wraps) fail("the size {} leaves 64 bits; use smaller sizes", size.text());
+  return wrap(ir::simplify(unwrap(size)));
+}
 
 bool provably_equal(const Dim& a, const Dim& b) {
   return ir::prove(ir::equals(unwrap(a), unwrap(b)), ir::Assumptions()) == true;

@@ -18,7 +18,7 @@ DType sum_dtype(DType dtype);
 // `read` in the dtype in which it is computed.
 Expr widened(const Expr& read);
 
-// Simplified, as sizes print and compare best.
+// Simplified, as sizes print and compare best. Error where a part of it leaves 64 bits.
 Dim simplified(const Dim& size);
 
 bool provably_equal(const Dim& a, const Dim& b);

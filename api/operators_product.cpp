@@ -144,7 +144,7 @@ Spatial spatial_of(const Tensor& x, const Tensor& f, int which, int x_dim, int f
   if (s.before < 0 || s.after < 0) {
     fail("conv2d: padding {} and {} of the {}; slice the image instead of negative padding", s.before, s.after, s.name);
   }
-  const Dim room = simplified(s.image + (s.before + s.after) - (s.filter - 1) * s.dilation - 1);
+  const Dim room = simplified(s.image + s.before + s.after - (s.filter - 1) * s.dilation - 1);
   if (room.as_integer() && *room.as_integer() < 0) {
     fail("conv2d: {} of {}, padded by {} and {}, are fewer than the filter's {} x dilation {}: {} has no place in {}",
          s.name, s.image.text(), s.before, s.after, s.filter.text(), s.dilation, described(f), described(x));

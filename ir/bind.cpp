@@ -55,20 +55,11 @@ class Binder {
     return bound.same(e) ? bound : simplify(bound);
   }
 
-  // The value of a size; nothing where it depends on what has none yet. Error where it or a part of it would wrap.
-  std::optional<std::int64_t> exact(const Expr& e, const Expr& whole, const std::string& place) const {
-    if (const auto number = as_integer(e)) return number;
-    std::vector<std::int64_t> values;
-    for (const Expr& arg : e->args) {
-      if (const auto value = exact(arg, whole, place)) values.push_back(*value);
-    }
-    if (e->kind != ExprKind::call || values.size() != e->args.size()) return std::nullopt;
-    std::int64_t value = 0;
-    const bool wraps = (e->op == Op::add && __builtin_add_overflow(values[0], values[1], &value)) ||
-                       (e->op == Op::sub && __builtin_sub_overflow(values[0], values[1], &value)) ||
-                       (e->op == Op::mul && __builtin_mul_overflow(values[0], values[1], &value));
-    if (wraps) fail("{} is {}, which leaves 64 bits at {}; use smaller sizes", place, to_string(whole), given_);
-    return as_integer(simplify(e));
+  // Error where a size or a part of it would wrap.
+  void check_size(const Expr& size, const std::string& place) const {
+    bool wraps = false;
+    exact_size(bind(size), wraps);
+    if (wraps) fail("{} is {}, which leaves 64 bits at {}; use smaller sizes", place, to_string(size), given_);
   }
 
   TensorRef copy(const TensorRef& tensor) {
@@ -77,7 +68,7 @@ class Binder {
     std::vector<Expr> shape;
     std::vector<Expr> strides;
     for (const Expr& size : tensor->shape) {
-      exact(bind(size), size, fmt::format("dimension {} of {}", shape.size(), tensor->name));
+      check_size(size, fmt::format("dimension {} of {}", shape.size(), tensor->name));
       shape.push_back(bind_size(size));
     }
     for (const Expr& stride : tensor->strides) strides.push_back(bind_size(stride));
@@ -162,6 +153,23 @@ bool is_dimension(const Program& program, const VarRef& symbol) {
     return std::ranges::any_of(tensor->shape,
                                [&](const Expr& size) { return std::ranges::count(free_variables(size), symbol) > 0; });
   });
+}
+
+std::optional<std::int64_t> exact_size(const Expr& size, bool& wraps) {
+  if (const auto number = as_integer(size)) return number;
+  std::vector<std::int64_t> values;
+  for (const Expr& arg : size->args) {
+    if (const auto value = exact_size(arg, wraps)) values.push_back(*value);
+  }
+  if (size->kind != ExprKind::call || values.size() != size->args.size()) return std::nullopt;
+  std::int64_t value = 0;
+  if ((size->op == Op::add && __builtin_add_overflow(values[0], values[1], &value)) ||
+      (size->op == Op::sub && __builtin_sub_overflow(values[0], values[1], &value)) ||
+      (size->op == Op::mul && __builtin_mul_overflow(values[0], values[1], &value))) {
+    wraps = true;
+    return std::nullopt;
+  }
+  return as_integer(simplify(size));
 }
 
 Program bind(const Program& program, const std::map<std::string, std::int64_t>& sizes) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "ir/tensor.h"
@@ -17,5 +18,9 @@ bool is_dimension(const Program& program, const VarRef& symbol);
 // symbol of the program, a dimension is negative, a fact does not hold, or the program at these sizes breaks a rule.
 // Thread-safe.
 Program bind(const Program& program, const std::map<std::string, std::int64_t>& sizes);
+
+// The value of a size made of numbers alone; nothing where a symbol stands in it. Sets `wraps` where it or a part of it
+// leaves 64 bits.
+std::optional<std::int64_t> exact_size(const Expr& size, bool& wraps);
 
 }  // namespace quern::ir

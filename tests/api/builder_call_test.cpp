@@ -188,6 +188,11 @@ TEST(BuilderCalls, Errors) {
             "conv2d: pad=1x2x3; it takes one, two (1x2) or four integers (0x1x0x1)");
   EXPECT_EQ(parse("pad(shape=3, before=1, after=1, dtype=u8, value=-1)"), "pad: value=-1; it takes one of u8");
   EXPECT_EQ(parse("pad(shape=3, before=1, after=1, dtype=i32, value=0.5)"), "pad: value=0.5; it takes one of i32");
+  EXPECT_EQ(parse("pad(shape=3, before=9223372036854775807, after=9223372036854775807)"),
+            "the size 9223372036854775807 + 3 + 9223372036854775807 leaves 64 bits; use smaller sizes");
+  EXPECT_EQ(parse("conv2d(n=1, c=1, h=5, w=5, k=1, r=3, s=3, pad=4611686018427387904)"),
+            "the size 5 + 4611686018427387904 + 4611686018427387904 - (3 - 1) * 1 - 1 leaves 64 bits; use smaller "
+            "sizes");
   EXPECT_EQ(parse("layer_norm(m=3, n=4, eps=much)"), "layer_norm: eps=much; it takes a number");
   EXPECT_EQ(parse("layer_norm(m=3, n=4, dtype=i32)"), "layer_norm takes floats; x holds i32");
 }
