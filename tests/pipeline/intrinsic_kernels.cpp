@@ -311,6 +311,10 @@ Contents contents_before(const ir::Kernel& kernel, Numbers numbers) {
                 : param.dtype == DType::i8 ? static_cast<double>(random() % 256) - 128
                                            : std::ldexp(static_cast<double>(random() >> 11), -52) - 1;
       }
+      if (numbers == Numbers::between_tf32) {
+        value =
+            1 + std::ldexp(static_cast<double>(random() % 4), -8) + std::ldexp(static_cast<double>(random() % 4), -12);
+      }
       store_element(param.dtype, bytes.data(), i, value);
     }
   }

@@ -27,7 +27,9 @@ const std::vector<IntrinsicKernel>& intrinsic_kernels();
 // In thread form, verified.
 ir::Kernel thread_form(const IntrinsicKernel& kernel);
 
-enum class Numbers { integers, random };
+// between_tf32: 1 to 2 in steps of a quarter of a tf32's last digit, whose sums of cut, or of rounded, values are
+// exact.
+enum class Numbers { integers, random, between_tf32 };
 
 // Contents of the parameters: numbers in those that are read, zeros in the others.
 using Contents = std::vector<std::vector<std::byte>>;
