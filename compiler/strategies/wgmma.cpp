@@ -34,6 +34,14 @@ WgmmaSchedule::WgmmaSchedule(const Schedule& s)
       hilbert(get(s, kWgmmaFields, "order") != 0),
       a_in_registers(get(s, kWgmmaFields, "a") != 0) {}
 
+// A row of the staging's swizzle, of no more values for each thread than the registers besides its accumulators hold.
+std::int64_t WgmmaSchedule::chunk() const {
+  constexpr std::int64_t kValues = 32;
+  std::int64_t columns = swizzle_row(bn);
+  while (own_rows() * columns / kGroupThreads > kValues) columns /= 2;
+  return columns;
+}
+
 namespace {
 
 constexpr const FieldList& kFields = kWgmmaFields;
@@ -204,7 +212,7 @@ constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the firs
 
 std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kHalfBytes; }
 std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
-  return std::int64_t{2} * outputs * s.bm * (s.pingpong ? s.consumers : 1) * swizzle_row(s.bn) * kHalfBytes;
+  return std::int64_t{2} * outputs * s.bm * (s.pingpong ? s.consumers : 1) * s.chunk() * kHalfBytes;
 }
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values

@@ -27,6 +27,7 @@ struct WgmmaSchedule {
   explicit WgmmaSchedule(const Schedule& schedule);
   std::int64_t cluster() const { return cluster_m * cluster_n; }
   std::int64_t own_rows() const { return pingpong ? bm : bm / consumers; }  // of the tile, that one consumer multiplies
+  std::int64_t chunk() const;  // columns of a tile that are stored at a time
   // Registers of a consumer's thread.
   std::int64_t accumulator_registers() const { return own_rows() / kWgmmaRows * bn / 2; }
   std::int64_t operand_registers() const { return a_in_registers ? own_rows() / kWgmmaRows * bk / 4 : 0; }

@@ -354,7 +354,7 @@ class Writer {
       if (!is_output(program_, *member.definition->tensor)) continue;
       const Tensor& tensor = *member.definition->tensor;
       if (!is_row_major(problem_, *member.definition, member.to_space) || !is_copied_in_bulk(tensor)) continue;
-      const std::int64_t chunk = swizzle_row(schedule_.bn);
+      const std::int64_t chunk = schedule_.chunk();
       const Layout layout{{{{2 * turns(), Place::address, schedule_.bm * chunk}},
                            {{schedule_.bm, Place::address, chunk}},
                            {{chunk, Place::address, 1}}},
@@ -409,7 +409,7 @@ class Writer {
   std::vector<Stmt> epilogue(const Tile& tile) {
     std::vector<Stmt> body = store_directly(tile);
     if (staged_.empty() && sums_.empty()) return body;
-    const std::int64_t width = swizzle_row(schedule_.bn), chunks = schedule_.bn / width;
+    const std::int64_t width = schedule_.chunk(), chunks = schedule_.bn / width;
     const VarRef c = make_var("c"), buffer = make_var("buffer");
     const Expr first = Expr(c) * width;
     const Expr turn = div(Expr(tile.number) - worker_, workers_ * turns());
