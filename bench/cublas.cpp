@@ -33,6 +33,7 @@ struct Functions {
   decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristics;
   decltype(&cublasLtMatmul) matmul;
+  decltype(&cublasLtMatmulAlgoConfigGetAttribute) config_get;
 };
 
 void check(cublasStatus_t status, std::string_view what) {
@@ -160,6 +161,14 @@ class LtProduct {
           "cublasLtMatmul");
   }
 
+  // Where sums are split, whether their parts are rounded to the output's type before they are added.
+  bool rounds_parts(const cublasLtMatmulAlgo_t& algorithm) const {
+    std::uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_NONE;
+    check(f_.config_get(&algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme, nullptr),
+          "reading how sums are split");
+    return (scheme & (CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE)) != 0;
+  }
+
   std::string library() const { return fmt::format("{}, {}", library_.path(), f_.version()); }
 
  private:
@@ -178,6 +187,7 @@ class LtProduct {
     library_.find(f_.preference_set, "cublasLtMatmulPreferenceSetAttribute");
     library_.find(f_.heuristics, "cublasLtMatmulAlgoGetHeuristic");
     library_.find(f_.matmul, "cublasLtMatmul");
+    library_.find(f_.config_get, "cublasLtMatmulAlgoConfigGetAttribute");
   }
 
   // The heuristics take the alignment of the bias from its pointer: any buffer's stands for all.
@@ -224,6 +234,11 @@ std::string heuristic(std::size_t number) { return number == 0 ? "default" : fmt
 
 using Shared = std::shared_ptr<const LtProduct>;
 
+// `way`, told apart where parts of sums are rounded.
+std::string way_of(const LtProduct& product, const cublasLtMatmulAlgo_t& algorithm, std::string way) {
+  return product.rounds_parts(algorithm) ? way + ", parts rounded" : way;
+}
+
 // Everything in one kernel.
 void add_fused(PeerCase& result, const Shared& product, const BiasAct& after) {
   const std::string form = after.act == "gelu" ? "fused gelu_tanh epilogue" : "fused epilogue";
@@ -234,7 +249,7 @@ void add_fused(PeerCase& result, const Shared& product, const BiasAct& after) {
         {.name = prefix + heuristic(result.variants.size()),
          .run = [product, algorithm](std::span<void* const> arguments,
                                      void* stream) { product->run(algorithm, arguments, stream); },
-         .way = "fused"});
+         .way = way_of(*product, algorithm, "fused")});
   }
 }
 
@@ -256,7 +271,7 @@ void add_eager(PeerCase& result, const Device& device, const Product& p, DType d
                product->run(algorithm, std::array{arguments[0], arguments[1], rest->sums()}, stream);
                rest->finish(arguments, stream);
              },
-         .way = fmt::format("sums in {}", name(dtype))});
+         .way = way_of(*product, algorithm, fmt::format("sums in {}", name(dtype)))});
   }
 }
 
