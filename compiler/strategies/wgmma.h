@@ -27,7 +27,11 @@ struct WgmmaSchedule {
   explicit WgmmaSchedule(const Schedule& schedule);
   std::int64_t cluster() const { return cluster_m * cluster_n; }
   std::int64_t own_rows() const { return pingpong ? bm : bm / consumers; }  // of the tile, that one consumer multiplies
-  std::int64_t chunk() const;  // columns of a tile that are stored at a time
+  ir::Expr own_row(const ir::Expr& group, const ir::Expr& i) const {        // of the tile: row i of a consumer's
+    return consumers > 1 && !pingpong ? group * own_rows() + i : i;
+  }
+  std::int64_t turns() const { return pingpong ? consumers : 1; }  // that consumers take to store a tile each
+  std::int64_t chunk() const;                                      // columns of a tile that are stored at a time
   // Registers of a consumer's thread.
   std::int64_t accumulator_registers() const { return own_rows() / kWgmmaRows * bn / 2; }
   std::int64_t operand_registers() const { return a_in_registers ? own_rows() / kWgmmaRows * bk / 4 : 0; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "compiler/strategies/hopper_tiles.h"
 #include "compiler/strategies/tile_order.h"
 #include "compiler/strategies/wgmma.h"
+#include "compiler/strategies/wgmma_epilogue.h"
 #include "ir/fragment_layouts.h"
 
 namespace quern::compiler {
@@ -19,7 +21,6 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 namespace {
 
 constexpr std::int64_t kCertain = 16;  // processors of the smallest part of a chip
-constexpr std::int64_t kWarpRows = kWgmmaRows / kGroupWarps;
 
 class Writer {
  public:
@@ -41,11 +42,7 @@ class Writer {
     lay_out_grid();
     a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
     b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
-    find_outputs();
-    for (const Contraction::RowSum& sum : problem_.contraction.row_sums) {
-      const Layout rows = accumulator_rows(own_rows());
-      sums_.push_back({&sum, make_buffer(sum.definition->tensor->name + "_r", DType::f32, Space::fragment, rows)});
-    }
+    epilogue_.emplace(program_, problem_, schedule_, kernel_, known_, emitter_, group_);
     full_ = barrier("full", schedule_.stages);
     empty_ = barrier("empty", schedule_.stages);
     if (schedule_.pingpong) turn_ = barrier("turn", turns());
@@ -242,13 +239,8 @@ class Writer {
   // --- The consumers ------------------------------------------------------------------------------------------------
 
   std::int64_t own_rows() const { return schedule_.own_rows(); }
-  std::int64_t turns() const { return schedule_.pingpong ? schedule_.consumers : 1; }
-  bool shares_tile() const { return schedule_.consumers > 1 && !schedule_.pingpong; }
-
+  std::int64_t turns() const { return schedule_.turns(); }
   Layout held(std::int64_t columns) const { return accumulators(own_rows(), columns); }
-
-  // Of the block's tile.
-  Expr own_row(const Expr& i) const { return shares_tile() ? Expr(group_) * own_rows() + i : i; }
 
   Stmt release(const Expr& step, const char* name, const Stmt& first = block({})) const {
     const Expr barrier = at(empty_, stage_of(step));
@@ -267,7 +259,7 @@ class Writer {
   Stmt main_loop(const Tile& tile) const {
     const VarRef q = make_var("q"), step = make_var("step"), s = make_var("s");
     const Axis i{make_var("i"), 0, own_rows()}, j{make_var("j"), 0, schedule_.bn}, p{make_var("p"), 0, schedule_.bk};
-    const Expr in_shared = read(a_.shared, {Expr(s), own_row(i.var), Expr(p.var)});
+    const Expr in_shared = read(a_.shared, {Expr(s), schedule_.own_row(group_, i.var), Expr(p.var)});
     std::vector<Stmt> body{let(step, Expr(tile.first) + q), let(s, stage_of(Expr(step))),
                            intrinsic(IntrinsicId::mbarrier_wait, {at(full_, s), parity_of(Expr(step))})};
     if (schedule_.a_in_registers) {
@@ -318,12 +310,11 @@ class Writer {
                              release(Expr(tile.first) + Expr(steps_) - 1, "release_last", pass_turn())}) {
       body.push_back(stmt);
     }
-    for (Stmt& stmt : epilogue(tile)) body.push_back(std::move(stmt));
+    const Expr turn = div(Expr(tile.number) - worker_, workers_ * turns());
+    for (Stmt& stmt : epilogue_->store(acc_, {tile.batch, tile.row, tile.column, turn}))
+      body.push_back(std::move(stmt));
     std::vector<Stmt> all{for_each_tile(tile, std::move(body), Expr(group_), turns())};
-    if (!staged_.empty()) {
-      all.push_back(
-          for_each_warp("flush", [](const Expr&) { return intrinsic(IntrinsicId::tma_store_wait, {Expr(0)}); }));
-    }
+    for (Stmt& stmt : epilogue_->end()) all.push_back(std::move(stmt));
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
                           .hi = kernel_.warps,
@@ -331,253 +322,6 @@ class Writer {
                           .body = block(std::move(all)),
                           .groups = static_cast<int>(schedule_.consumers),
                           .group = group_});
-  }
-
-  // --- The epilogue -------------------------------------------------------------------------------------------------
-
-  // An output that leaves through shared memory.
-  struct Sent {
-    const Contraction::Member* member;
-    BufferRef staging;  // [2 of each tile at hand, BM, columns]
-    BufferRef rows;     // the output as a matrix
-    BufferRef values;   // a chunk in registers
-  };
-
-  // Sums of rows, of the tile at hand.
-  struct Summed {
-    const Contraction::RowSum* sum;
-    BufferRef total;
-  };
-
-  void find_outputs() {
-    for (const Contraction::Member& member : problem_.contraction.epilogue) {
-      if (!is_output(program_, *member.definition->tensor)) continue;
-      const Tensor& tensor = *member.definition->tensor;
-      if (!is_row_major(problem_, *member.definition, member.to_space) || !is_copied_in_bulk(tensor)) continue;
-      const std::int64_t chunk = schedule_.chunk();
-      const Layout layout{{{{2 * turns(), Place::address, schedule_.bm * chunk}},
-                           {{schedule_.bm, Place::address, chunk}},
-                           {{chunk, Place::address, 1}}},
-                          swizzle_of(chunk)};
-      Sent sent{&member, make_buffer(tensor.name + "_s", tensor.dtype, Space::shared, layout, kSwizzled),
-                as_rows(tensor), make_buffer(tensor.name + "_r", tensor.dtype, Space::fragment, held(chunk))};
-      kernel_.shared.push_back(sent.staging);
-      staged_.push_back(std::move(sent));
-    }
-  }
-
-  // A parameter whose axes are all of m and then n, as the matrix that it is.
-  BufferRef as_rows(const Tensor& tensor) {
-    const TensorRef param = emitter_.param(tensor);
-    const auto at = std::ranges::find_if(kernel_.params, [&](const BufferRef& p) { return p == param; });
-    ensure(at != kernel_.params.end(), "an output is a parameter");
-    if (problem_.contraction.m.size() == 1) return *at;
-    auto matrix = std::make_shared<Buffer>(**at);
-    matrix->shape = {problem_.m, problem_.n};
-    for (Fact& fact : kernel_.facts) {
-      if (fact.tensor == param) fact.tensor = matrix;
-    }
-    *at = matrix;
-    return matrix;
-  }
-
-  std::vector<Expr> row_index(const Sent& sent, const Tile& tile, const Expr& row, const Expr& column) const {
-    if (problem_.contraction.m.size() > 1) return {row, column};
-    const Substitution axes = place_axes(problem_.contraction, tile.batch, row, column, {});
-    std::vector<Expr> index;
-    for (const Axis& axis : sent.member->definition->axes) {
-      index.push_back(substitute(substitute(Expr(axis.var), sent.member->to_space), axes));
-    }
-    return index;
-  }
-
-  // Whether an element of a tile is one of the product, as far as tiles reach beyond it.
-  Expr inside(const Expr& row, const Expr& column) const {
-    const auto below = [&](const Expr& place, const Expr& extent, std::int64_t tile) {
-      return prove(equals(mod(extent, tile), 0), known_) == true ? Expr() : less(place, extent);
-    };
-    const Expr in_rows = below(row, problem_.m, schedule_.bm * schedule_.cluster_m),
-               in_columns = below(column, problem_.n, schedule_.bn * schedule_.cluster_n);
-    return in_rows ? both(in_rows, in_columns) : in_columns;
-  }
-
-  // The axes of the product at an element of the tile, and of a member's definition there.
-  Substitution axes_at(const Tile& tile, const Expr& row, const Expr& column) const {
-    return place_axes(problem_.contraction, tile.batch, row, column, {});
-  }
-
-  std::vector<Stmt> epilogue(const Tile& tile) {
-    std::vector<Stmt> body = store_directly(tile);
-    if (staged_.empty() && sums_.empty()) return body;
-    const std::int64_t width = schedule_.chunk(), chunks = schedule_.bn / width;
-    const VarRef c = make_var("c"), buffer = make_var("buffer");
-    const Expr first = Expr(c) * width;
-    const Expr turn = div(Expr(tile.number) - worker_, workers_ * turns());
-    const Expr own = mod(turn * chunks + c, 2);
-    std::vector<Stmt> chunk;
-    if (!staged_.empty()) {
-      chunk = {
-          let(buffer, schedule_.pingpong ? Expr(group_) * 2 + own : own),
-          for_each_warp("drain", [](const Expr&) { return intrinsic(IntrinsicId::tma_store_wait_read, {Expr(1)}); }),
-          intrinsic(IntrinsicId::warp_sync)};
-      for (const Sent& sent : staged_) chunk.push_back(make_stmt(Alloc{sent.values}));
-      chunk.push_back(compute(tile, first, width));
-    }
-    for (const Summed& summed : sums_) {
-      body.push_back(make_stmt(Alloc{summed.total}));
-      body.push_back(for_rows(summed.total, [](const Expr&) { return constant(DType::f32, 0.0); }));
-      for (Stmt& stmt : add_up(summed, tile, first, width)) chunk.push_back(std::move(stmt));
-    }
-    if (!staged_.empty()) {
-      for (Stmt& stmt : send(tile, buffer, first, width)) chunk.push_back(std::move(stmt));
-    }
-    body.push_back(make_stmt(For{c, 0, chunks, 1, ForKind::unroll, block(std::move(chunk))}));
-    for (const Summed& summed : sums_) body.push_back(store_sums(summed, tile));
-    return body;
-  }
-
-  // The chunk's values on their way through shared memory: each warp sends the rows that it holds, and waits for no
-  // other.
-  std::vector<Stmt> send(const Tile& tile, const VarRef& buffer, const Expr& first, std::int64_t width) const {
-    std::vector<Stmt> body;
-    for (const Sent& sent : staged_) body.push_back(to_staging(sent, buffer, width));
-    body.push_back(intrinsic(IntrinsicId::fence_proxy_async));
-    body.push_back(intrinsic(IntrinsicId::warp_sync));
-    body.push_back(for_each_warp("send", [&](const Expr& warp) {
-      std::vector<Stmt> copies;
-      for (const Sent& sent : staged_) {
-        for (std::int64_t rows = 0; rows < own_rows(); rows += kWgmmaRows) {
-          const Expr from = simplify(Expr(rows) + warp * kWarpRows, known_);
-          copies.push_back(to_memory(sent, tile, buffer, from, first, width));
-        }
-      }
-      copies.push_back(intrinsic(IntrinsicId::tma_store_commit));
-      return block(std::move(copies));
-    }));
-    return body;
-  }
-
-  // One thread of each warp of a consumer.
-  template <typename F>
-  static Stmt for_each_warp(const char* name, const F& body) {
-    const VarRef warp = make_var("warp");
-    return make_stmt(Role{.name = name,
-                          .lo = 0,
-                          .hi = kGroupWarps,
-                          .elected = true,
-                          .body = body(Expr(warp)),
-                          .groups = kGroupWarps,
-                          .group = warp});
-  }
-
-  // rows[i] = value(i)
-  template <typename F>
-  Stmt for_rows(const BufferRef& rows, const F& value) const {
-    const VarRef i = make_var("i");
-    return make_stmt(Map{.axes = {{i, 0, own_rows()}},
-                         .distribution = rows->layout,
-                         .body = make_stmt(Store{.buffer = rows, .index = {Expr(i)}, .value = value(Expr(i))})});
-  }
-
-  // Adds the chunk's columns to the sums of the rows.
-  std::vector<Stmt> add_up(const Summed& summed, const Tile& tile, const Expr& first, std::int64_t width) {
-    const VarRef i = make_var("i"), j = make_var("j");
-    const Expr row = Expr(tile.row) + own_row(i), column = Expr(tile.column) + first + j;
-    const BufferRef values = make_buffer("summed", DType::f32, Space::fragment, held(width)),
-                    part = make_buffer("part", DType::f32, Space::fragment, summed.total->layout);
-    emitter_.materialize(*problem_.contraction.product->tensor, acc_, {Expr(i), first + j});
-    for (const Sent& sent : staged_) {
-      emitter_.materialize(*sent.member->definition->tensor, sent.values, {Expr(i), Expr(j)});
-    }
-    Emitter::Scope scope(emitter_, axes_at(tile, row, column));
-    scope.store(values, {Expr(i), Expr(j)},
-                scope.lower_guarded(summed.sum->value, inside(row, column), constant(DType::f32, 0.0)));
-    return {make_stmt(Alloc{values}), make_stmt(Alloc{part}),
-            make_stmt(
-                Map{.axes = {{i, 0, own_rows()}, {j, 0, width}}, .distribution = held(width), .body = scope.finish()}),
-            make_stmt(Fold{Reducer::sum, {part}, {values}, {1}}),
-            for_rows(summed.total, [&](const Expr& at) { return read(summed.total, {at}) + read(part, {at}); })};
-  }
-
-  Stmt store_sums(const Summed& summed, const Tile& tile) const {
-    const VarRef i = make_var("i");
-    const Expr row = Expr(tile.row) + own_row(i);
-    const Substitution axes = axes_at(tile, row, Expr(tile.column));
-    const std::vector<Axis>& own = summed.sum->definition->axes;
-    std::vector<Expr> index;
-    for (std::size_t d = 0; d + 1 < own.size(); ++d) {
-      index.push_back(substitute(substitute(Expr(own[d].var), summed.sum->to_space), axes));
-    }
-    index.push_back(div(Expr(tile.column), schedule_.bn));
-    Emitter::Scope scope(emitter_, {});
-    scope.store_at(*summed.sum->definition->tensor, std::move(index), read(summed.total, {Expr(i)}));
-    return make_stmt(Map{.axes = {{i, 0, own_rows()}},
-                         .distribution = summed.total->layout,
-                         .where = both(less(row, problem_.m), less(Expr(tile.column), problem_.n)),
-                         .body = scope.finish()});
-  }
-
-  // The chunk's values of all outputs that are sent, in registers.
-  Stmt compute(const Tile& tile, const Expr& first, std::int64_t chunk) {
-    const VarRef i = make_var("i"), j = make_var("j");
-    const Expr row = Expr(tile.row) + own_row(i), column = Expr(tile.column) + first + j;
-    const Definition& product = *problem_.contraction.product;
-    emitter_.materialize(*product.tensor, acc_, {Expr(i), first + j});
-    const Expr where = inside(row, column);
-    Emitter::Scope scope(emitter_, {});
-    for (const Sent& sent : staged_) {
-      Substitution own;
-      const Substitution axes = axes_at(tile, row, column);
-      for (const auto& [axis, place] : sent.member->to_space) own[axis] = substitute(place, axes);
-      scope.enter(std::move(own));
-      const Expr value = sent.member->definition->value;
-      const bool reads = !global_reads(program_, value, {}).empty();
-      const Expr zero = constant(sent.values->dtype, 0.0);
-      scope.store(sent.values, {Expr(i), Expr(j)},
-                  reads ? scope.lower_guarded(value, where, zero) : scope.lower(value));
-    }
-    return make_stmt(
-        Map{.axes = {{i, 0, own_rows()}, {j, 0, chunk}}, .distribution = held(chunk), .body = scope.finish()});
-  }
-
-  Stmt to_staging(const Sent& sent, const VarRef& buffer, std::int64_t chunk) const {
-    const VarRef i = make_var("i"), j = make_var("j");
-    const Stmt store = make_stmt(Store{.buffer = sent.staging,
-                                       .index = {Expr(buffer), own_row(i), Expr(j)},
-                                       .value = read(sent.values, {Expr(i), Expr(j)})});
-    return make_stmt(Map{
-        .axes = {{i, 0, own_rows()}, {j, 0, chunk}}, .distribution = held(chunk), .body = store, .via = Via::stmatrix});
-  }
-
-  // A warp's rows of a chunk, from the consumer's row `from` on.
-  Stmt to_memory(const Sent& sent, const Tile& tile, const VarRef& buffer, const Expr& from, const Expr& first,
-                 std::int64_t chunk) const {
-    const VarRef i = make_var("i"), j = make_var("j");
-    const Expr row = own_row(from + i);
-    const Stmt store =
-        make_stmt(Store{.buffer = sent.rows,
-                        .index = row_index(sent, tile, Expr(tile.row) + row, Expr(tile.column) + first + j),
-                        .value = read(sent.staging, {Expr(buffer), row, Expr(j)})});
-    return make_stmt(
-        Map{.axes = {{i, 0, kWarpRows}, {j, 0, chunk}}, .distribution = {}, .body = store, .via = Via::tma_store});
-  }
-
-  // What does not leave through shared memory, straight from registers.
-  std::vector<Stmt> store_directly(const Tile& tile) {
-    const VarRef i = make_var("i"), j = make_var("j");
-    const Expr row = Expr(tile.row) + own_row(i), column = Expr(tile.column) + j;
-    const Definition& product = *problem_.contraction.product;
-    emitter_.materialize(*product.tensor, acc_, {Expr(i), Expr(j)});
-    Emitter::Scope scope(emitter_, {});
-    if (!store_results(program_, problem_.contraction, scope, axes_at(tile, row, column), [&](const Definition& d) {
-          return std::ranges::none_of(staged_, [&](const Sent& sent) { return sent.member->definition == &d; });
-        })) {
-      return {};
-    }
-    return {make_stmt(Map{.axes = {{i, 0, own_rows()}, {j, 0, schedule_.bn}},
-                          .distribution = held(schedule_.bn),
-                          .where = inside(row, column),
-                          .body = scope.finish()})};
   }
 
   const Program& program_;
@@ -594,8 +338,7 @@ class Writer {
   Staged a_{}, b_{};
   BufferRef full_, empty_, turn_, acc_, a_held_;
   VarRef group_ = make_var("g");
-  std::vector<Sent> staged_;
-  std::vector<Summed> sums_;
+  std::optional<WgmmaEpilogue> epilogue_;
   std::vector<Stmt> body_;
 };
 
