@@ -22,7 +22,8 @@ constexpr BuilderParameter dtype_parameter(std::string_view fallback) {
   return {"dtype", fallback, "dtype", "of the operands, and of the result unless out says otherwise"};
 }
 
-constexpr BuilderParameter kOut = {"out", "same", "dtype", "of the result; same: that of the operands"};
+constexpr BuilderParameter kOut = {"out", "same", "dtype",
+                                   "of the result; same: that of the operands, i32 for integers of 8 or 16 bits"};
 constexpr BuilderParameter kGrade = {"grade", "exact", "exact|f32|tf32", "how products may be formed"};
 
 std::optional<DType> out_of(const BuilderCall& call) {

@@ -42,7 +42,8 @@ constexpr std::array kEinsum = {
     BuilderParameter{"equation", "", "equation", "as NumPy writes it: 'bij,bjk->bik'"},
     kShapes,
     kDtype,
-    BuilderParameter{"out", "same", "dtype", "of the result; same: that of the operands"},
+    BuilderParameter{"out", "same", "dtype",
+                     "of the result; same: that of the operands, i32 for integers of 8 or 16 bits"},
     BuilderParameter{"grade", "exact", "exact|f32|tf32", "how products may be formed"},
 };
 

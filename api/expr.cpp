@@ -215,7 +215,8 @@ Expr reduce(std::string_view reducer, const std::vector<Axis>& axes, const Expr&
   if (axes.empty()) fail("{} reduces over no axis; name at least one", reducer);
   ir::Expr element = unwrap(e);
   if (!ir::row(*found).accepts(element->dtype)) {
-    fail("{} does not reduce {}; convert it, as in cast(DType::f32, x)", reducer, name(element->dtype));
+    const std::string_view taken = ir::row(*found).accepts(DType::boolean) ? "boolean" : "f32";
+    fail("{} does not reduce {}; convert it, as in cast(DType::{}, x)", reducer, name(element->dtype), taken);
   }
   std::vector<ir::Axis> ranges;
   ranges.reserve(axes.size());

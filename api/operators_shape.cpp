@@ -1,6 +1,7 @@
 // Operators that move elements: transpose, reshape, slice, pad, concat.
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "api/expr.h"
@@ -137,6 +138,9 @@ struct Cut {
 Cut cut(const Tensor& x, std::size_t d, const SliceRange& range) {
   const Dim& size = x.shape()[d];
   if (range.step == 0) fail("slice: the step of dimension {} of {} is 0", d, described(x));
+  if (range.step == std::numeric_limits<std::int64_t>::min()) {
+    fail("slice: the step of dimension {} of {} is {}, whose opposite is no i64", d, described(x), range.step);
+  }
   const bool forward = range.step > 0;
   const Dim begin = range.begin.value_or(forward ? Dim(0) : simplified(size - 1));
   const Dim end = range.end.value_or(forward ? size : Dim(-1));

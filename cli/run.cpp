@@ -36,7 +36,9 @@ std::map<std::string, std::string> files_of(const std::vector<std::string>& text
       throw Error(fmt::format("'{}' is no NAME=FILE.npy with an {} of the program ({})", text,
                               outputs ? "output" : "input", known));
     }
-    files[name] = text.substr(equals + 1);
+    if (!files.emplace(name, text.substr(equals + 1)).second) {
+      throw Error(fmt::format("{} {} has two files; give one", outputs ? "output" : "input", name));
+    }
   }
   return files;
 }

@@ -189,7 +189,7 @@ Expr gelu_expansion(Args x) {
 // hardware and a few products in f32, where it is 0 below 2^-126.
 Expr gelu_tanh_expansion(Args x) {
   if (x[0]->dtype == DType::f64) {
-    return like(x[0], 0.5) * x[0] * (like(x[0], 1) + f(Op::tanh, gelu_tanh_argument(x[0])));
+    return f(Op::div, x[0], like(x[0], 1) + f(Op::exp, like(x[0], -2) * gelu_tanh_argument(x[0])));
   }
   const double scale = -2 * kGeluScale * std::numbers::log2e;
   const Expr exponent = x[0] * (like(x[0], scale) + like(x[0], scale * kGeluCubic) * (x[0] * x[0]));

@@ -212,7 +212,7 @@ constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the firs
 
 std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kHalfBytes; }
 std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
-  return std::int64_t{2} * outputs * s.bm * (s.pingpong ? s.consumers : 1) * s.chunk() * kHalfBytes;
+  return std::int64_t{2} * outputs * s.bm * s.turns() * s.chunk() * kHalfBytes;
 }
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values

@@ -108,6 +108,12 @@ inline void expect_near(const Grid& expected, const HostArray& actual, double to
   }
 }
 
+// Devices that need no hardware: the simulator and, where the build has it, this machine's CPU.
+inline std::vector<const char*> host_devices() {
+  if (!QUERN_WITH_CPU) return {"sim"};
+  return {"sim", "cpu"};
+}
+
 // The first output by the kernels that the program is compiled to for this machine's CPU.
 inline HostArray compiled(const Program& program, const std::vector<HostArray>& inputs, const Sizes& sizes = {}) {
   const Executable executable = compile(program, {.device = "cpu", .use_store = false});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "tests/api/arrays.h"
 
@@ -163,7 +164,7 @@ TEST(Reduce, Errors) {
   EXPECT_EQ(reduction("sum", {.axes = {1, -1}}), "dimension -1 of a f32[3, 4] is reduced twice");
   EXPECT_EQ(reduction("median", {}),
             "unknown reducer 'median'; known: sum, prod, max, min, any, all, argmax, argmin, logsumexp, welford");
-  EXPECT_EQ(reduction("any", {}), "any does not reduce f32; convert it, as in cast(DType::f32, x)");
+  EXPECT_EQ(reduction("any", {}), "any does not reduce f32; convert it, as in cast(DType::boolean, x)");
 }
 
 TEST(Softmax, AlongAnyDimension) {
@@ -345,6 +346,12 @@ TEST(Slice, StepsBothWays) {
               program_of(DType::f32, {{9}}, [](const auto& t) { return slice(t[0], {{.begin = 5, .end = 2}}); });
             }),
             "slice: dimension 0 of a f32[9] from 5 to 2 by 1 holds nothing; its end lies before its begin");
+  EXPECT_EQ(error_of([] {
+              program_of(DType::f32, {{9}}, [](const auto& t) {
+                return slice(t[0], {{.step = std::numeric_limits<std::int64_t>::min()}});
+              });
+            }),
+            "slice: the step of dimension 0 of a f32[9] is -9223372036854775808, whose opposite is no i64");
   EXPECT_NE(error_of([] {
               program_of(DType::f32, {{9}}, [](const auto& t) { return slice(t[0], {{.begin = 5, .end = 12}}); });
             }).find("outside"),

@@ -288,8 +288,7 @@ TEST(Products, OfNothingAndOfOperandsThatDoNotMove) {
         "l]) }",
         "kernel f(a: f32[16], b: f32[32]) -> (y: f32[16, 32]) { y[i, j] = sum[p in 9](a[i] * b[j]) }"}) {
     const Program program = Program::parse(text);
-    for (const char* device : {"sim", "cpu"}) {
-      if (!QUERN_WITH_CPU && device == std::string_view("cpu")) continue;
+    for (const char* device : host_devices()) {
       const Executable product = compile(program, {.device = device, .use_store = false});
       EXPECT_TRUE(run_host(product, random_inputs(program, {}), {}, {.check = true}).passed())
           << device << ": " << text;

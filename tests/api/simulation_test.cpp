@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <string_view>
 
 #include "quern/quern.h"
+#include "tests/api/arrays.h"
 
 namespace quern {
 namespace {
@@ -34,15 +34,13 @@ TEST(Simulation, InfinitiesOfF8AreKeptWhereTheyMove) {
   constexpr auto kInfinity = std::byte{0x7c}, kLargest = std::byte{0x7b};
   HostArray x(DType::f8e5m2, {3});
   std::ranges::fill(x.data, kInfinity);
-  std::vector<const char*> devices = {"sim"};
-  if (QUERN_WITH_CPU) devices.push_back("cpu");
   for (const auto& [value, expected] :
        {std::pair("x[i]", kInfinity), std::pair("i > 0 ? x[i] : x[0]", kInfinity),
         std::pair("i > 0 ? f8e5m2(x[i]) : f8e5m2(1)", kInfinity), std::pair("f8e5m2(f32(x[i]))", kLargest),
         std::pair("max(x[i], x[0])", kLargest)}) {
     const Program program =
         Program::parse(std::string("kernel f(x: f8e5m2[3]) -> (y: f8e5m2[3]) { y[i] = ") + value + " }");
-    for (const char* device : devices) {
+    for (const char* device : test::host_devices()) {
       const Executable executable = compile(program, {.device = device, .use_store = false});
       const RunReport report = run_host(executable, std::span(&x, 1), {}, {.check = true});
       EXPECT_TRUE(report.passed()) << device << " " << value << ": " << report.checks.at(0).text();
@@ -58,12 +56,24 @@ TEST(Simulation, InfinitiesAreReducedRight) {
                            "kernel f(x: f8e5m2[3]) -> (y: i64[]) { y[] = argmin[j in 2](x[j + 3] else inf) }",
                            "kernel f(x: f32[2]) -> (y: f32[]) { y[] = welford[j in 3](x[j] else inf) }"}) {
     const Program program = Program::parse(text);
-    for (const char* device : {"sim", "cpu"}) {
-      if (!QUERN_WITH_CPU && device == std::string_view("cpu")) continue;
+    for (const char* device : test::host_devices()) {
       const Executable executable = compile(program, {.device = device, .use_store = false});
       EXPECT_TRUE(run_host(executable, random_inputs(program, {}), {}, {.check = true}).passed())
           << device << ": " << text;
     }
+  }
+}
+
+// Far below 0, where 1 + tanh would be 0.
+TEST(Simulation, GeluOfTanhLosesNoDigits) {
+  const Program program = Program::parse("kernel f(x: f64[1]) -> (y: f64[1]) { y[i] = gelu_tanh(x[i]) }");
+  HostArray x(DType::f64, {1});
+  x.set_value(0, -8);
+  for (const char* device : test::host_devices()) {
+    const Executable executable = compile(program, {.device = device, .use_store = false});
+    const RunReport report = run_host(executable, std::span(&x, 1), {}, {.check = true});
+    EXPECT_TRUE(report.passed()) << device;
+    EXPECT_NEAR(report.outputs.at(0).value(0), -3.107782937501113e-21, 1e-33) << device;
   }
 }
 

@@ -152,6 +152,7 @@ TEST_F(RunOnFiles, RefusesWhatDoesNotFit) {
                        "input x of gated is f32[m, n], which is [2, 4] for the other sizes, here is [2, 3]"));
   EXPECT_TRUE(contains(run({"--in", "x=x.npy", "--in", "z=g.npy"}),
                        "'z=g.npy' is no NAME=FILE.npy with an input of the program (x, g)"));
+  EXPECT_TRUE(contains(run({"--in", "x=x.npy", "--in", "x=g.npy"}), "input x has two files; give one"));
   EXPECT_TRUE(contains(run({"--in", "x=none.npy", "--in", "g=g.npy"}), "'none.npy': No such file or directory"));
   EXPECT_TRUE(contains(run({"-D", "m=2,n=3", "--out", "q=y.npy"}), "with an output of the program (y)"));
   write("d.npy", npy(header("<f8", "(3,)"), std::string(24, '\0')));
