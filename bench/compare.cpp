@@ -75,10 +75,14 @@ using Work = std::function<void(std::span<void* const> arguments, void* stream)>
 // Times launches, each on the next set.
 class Timer {
  public:
-  Timer(const Device& device, const LaunchData& data) : device_(device), data_(data) {}
+  // Before a side is timed it runs alone for `settle` seconds.
+  Timer(const Device& device, const LaunchData& data, double settle) : device_(device), data_(data), settle_(settle) {}
 
   void add(const Work& work, int warmup, int samples, std::vector<double>& seconds) {
     const auto next = [&](void* stream) { work(data_.set(turn_++), stream); };
+    for (double spent = 0; spent < settle_;) {
+      for (const double second : device_.measure(next, 0, kTurn)) spent += second;
+    }
     const std::vector<double> measured = device_.measure(next, warmup, samples);
     seconds.insert(seconds.end(), measured.begin(), measured.end());
   }
@@ -103,6 +107,7 @@ class Timer {
  private:
   Device device_;
   const LaunchData& data_;
+  double settle_;
   std::size_t turn_ = 0;
 };
 
@@ -233,7 +238,7 @@ WorkloadResult compare(const Executable& executable, std::string_view source, co
   const Check check{executable.program(), inputs, options.seed};
   const std::vector<HostArray> our_outputs = data.outputs_of(ours);
 
-  Timer timer(device, data);
+  Timer timer(device, data, options.settle);
   std::vector<HostArray> others;
   for (std::size_t i = 0; i < cases.size() && !options.interrupted(); ++i) {
     Comparison& comparison = result.comparisons[i];

@@ -15,6 +15,7 @@ namespace quern::bench {
 struct CompareOptions {
   int samples = 30;  // launches of each side that are timed in one run
   int runs = 1;
+  double settle = 0;       // seconds for which a side runs before its turn is timed, so that clocks answer to it alone
   std::uint64_t seed = 1;  // of the data and of the elements checked
   std::function<bool()> interrupted = [] { return false; };
 };

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -140,13 +141,13 @@ Options options_of(const CommonArguments& common, const Sizes& sizes) {
   return options;
 }
 
-double parse_budget(const std::string& text) {
+double parse_time(std::string_view option, const std::string& text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string unit(end, text.data() + text.size());
   const double scale = unit == "ms" ? 1e-3 : unit == "m" ? 60 : unit == "s" || unit.empty() ? 1 : -1;
-  if (error != std::errc() || scale < 0 || value < 0) {
-    throw Error(fmt::format("--budget is a time such as 30s, 2m or 500ms, not '{}'", text));
+  if (error != std::errc() || scale < 0 || !std::isfinite(value) || value < 0) {
+    throw Error(fmt::format("{} is a time such as 30s, 2m or 500ms, not '{}'", option, text));
   }
   return value * scale;
 }

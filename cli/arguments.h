@@ -54,8 +54,8 @@ std::string simulator_of(const std::string& target);
 
 Options options_of(const CommonArguments& common, const Sizes& sizes);
 
-// "30s", "2m", "500ms", "10" (seconds).
-double parse_budget(const std::string& text);
+// Seconds: "30s", "2m", "500ms", "10". Throws Error naming `option` for what is none.
+double parse_time(std::string_view option, const std::string& text);
 
 // One line of a workloads file: NAME | PROGRAM [| SIZES]; empty lines and those that begin with # are left out.
 struct Workload {

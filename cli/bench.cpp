@@ -20,6 +20,7 @@ struct BenchArguments {
   std::vector<std::string> against;
   int samples = 30;
   int runs = 5;
+  double settle = 0;
   std::uint64_t seed = 1;
 };
 
@@ -93,11 +94,12 @@ int run_against(const BenchArguments& arguments, const std::vector<Workload>& al
     if (interrupted()) break;
     progress.show(workload.name);
     const Executable executable = compile(workload.program, options_of(arguments.common, {}));
-    const bench::WorkloadResult result = bench::compare(
-        executable, workload.source, workload.sizes, against,
-        {.samples = arguments.samples, .runs = arguments.runs, .seed = arguments.seed, .interrupted = [] {
-           return interrupted().load();
-         }});
+    const bench::WorkloadResult result = bench::compare(executable, workload.source, workload.sizes, against,
+                                                        {.samples = arguments.samples,
+                                                         .runs = arguments.runs,
+                                                         .settle = arguments.settle,
+                                                         .seed = arguments.seed,
+                                                         .interrupted = [] { return interrupted().load(); }});
     if (!result.right) faults += fmt::format("{}: ours: {}\n", workload.name, result.check);
     for (const bench::Comparison& c : result.comparisons) {
       if (c.ratios.empty()) continue;  // interrupted
@@ -158,6 +160,10 @@ void add_bench(CLI::App& app, int& code) {
       ->take_all();
   command->add_option("--samples", arguments->samples, "launches of each side to time in one run");
   command->add_option("--runs", arguments->runs, "runs against a peer, of which the median counts");
+  command->add_option_function<std::string>(
+      "--settle", [arguments](const std::string& text) { arguments->settle = parse_time("--settle", text); },
+      "how long a side runs before its turn is timed: 200ms. Where power limits clocks, the sides of "
+      "short turns share them");
   add_seed(*command, arguments->seed, "of the data");
   command->callback([arguments, &code] { code = run_bench(*arguments); });
 }

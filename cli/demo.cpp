@@ -61,7 +61,7 @@ int run_demo(const DemoArguments& arguments) {
   const DeviceInfo info = device.info();
   Options options = options_of(arguments.common, {});
   options.device = info.id;
-  options.budget_seconds = parse_budget(arguments.budget);
+  options.budget_seconds = parse_time("--budget", arguments.budget);
   options.seed = arguments.seed;
   const std::string file = !arguments.workloads.empty() ? arguments.workloads
                            : info.is_gpu                ? "examples/gpu.workloads"

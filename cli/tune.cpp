@@ -18,7 +18,7 @@ int run_tune(const TuneArguments& arguments) {
   catch_interrupts();
   const std::vector<Workload> all = workloads_of(arguments.program, arguments.workloads);
   Options options = options_of(arguments.common, {});
-  options.budget_seconds = parse_budget(arguments.budget);
+  options.budget_seconds = parse_time("--budget", arguments.budget);
   options.seed = arguments.seed;
   Table table({"kernel", "time", "default", "gain", "tried", "rejected", "schedule"});
   Json json = Json::array();

@@ -56,6 +56,7 @@ INSTANTIATE_TEST_SUITE_P(
              {"run", "add(n=8)", "--seed", "x"},
              {"--seed: a seed is an integer from 0 to 2^64 - 1, not 'x'"}},
         Case{"NoProgram", {"run"}, {"no program given: name a file, '-' or a builder call"}},
+        Case{"NoTimeToSettle", {"bench", "add(n=8)", "--settle", "nan"}, {"--settle is a time such as 30s", "'nan'"}},
         Case{"NoBudget", {"tune", "add(n=8)", "--budget", "5x"}, {"--budget is a time such as 30s", "'5x'"}},
         Case{"TuneWithoutTimes",
              {"tune", "add(n=10)", "--device", "sim:sm_90a"},
