@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <thread>
 #include <utility>
@@ -15,8 +16,10 @@ namespace quern::bench {
 namespace {
 
 constexpr std::size_t kMostSets = 256;
-constexpr int kTurn = 5;         // samples of one side before the other's turn
-constexpr double kHopeless = 4;  // times slower at the first look: no need of another
+constexpr int kTurn = 5;           // samples of one side before the other's turn
+constexpr double kHopeless = 4;    // times slower at the first look: no need of another
+constexpr double kNearTie = 1.03;  // times slower at the first look: may be as fast
+constexpr std::size_t kFinalists = 3;
 
 std::size_t bytes_of(const Argument& argument) {
   std::size_t bytes = static_cast<std::size_t>(byte_size(argument.dtype));
@@ -80,11 +83,17 @@ class Timer {
 
   void add(const Work& work, int warmup, int samples, std::vector<double>& seconds) {
     const auto next = [&](void* stream) { work(data_.set(turn_++), stream); };
-    for (double spent = 0; spent < settle_;) {
-      for (const double second : device_.measure(next, 0, kTurn)) spent += second;
-    }
     const std::vector<double> measured = device_.measure(next, warmup, samples);
     seconds.insert(seconds.end(), measured.begin(), measured.end());
+  }
+
+  // Lets the device come to rest on a side that is to be timed.
+  void settle(const Work& work) {
+    for (double spent = 0; spent < settle_;) {
+      std::vector<double> seconds;
+      add(work, 0, kTurn, seconds);
+      spent = std::accumulate(seconds.begin(), seconds.end(), spent);
+    }
   }
 
   // The median of a few launches; of one where that is far above `least`, what another way took. What is done once per
@@ -95,6 +104,7 @@ class Timer {
     if (seconds[0] > kHopeless * least) return seconds[0];
     for (std::size_t set = 0; touches_data && set < data_.sets(); ++set) work(data_.set(set), nullptr);
     device_.synchronize();
+    settle(work);
     add(work, 1, kTurn, seconds);
     return median(seconds);
   }
@@ -111,24 +121,28 @@ class Timer {
   std::size_t turn_ = 0;
 };
 
+// What a variant took at the first look.
+struct Look {
+  double seconds;
+  const Variant* variant;
+};
+
 // The variants that the peer does not refuse to run, the fastest first.
-std::vector<const Variant*> by_speed(const PeerCase& peer, Timer& timer) {
-  std::vector<std::pair<double, const Variant*>> timed;
+std::vector<Look> by_speed(const PeerCase& peer, Timer& timer) {
+  std::vector<Look> looks;
   double least = std::numeric_limits<double>::infinity();
   std::string refusal;
   for (const Variant& variant : peer.variants) {
     try {
-      timed.emplace_back(timer.quick(variant.run, peer.computes, least), &variant);
-      least = std::min(least, timed.back().first);
+      looks.push_back({timer.quick(variant.run, peer.computes, least), &variant});
+      least = std::min(least, looks.back().seconds);
     } catch (const Error& error) {
       refusal = error.what();
     }
   }
-  if (timed.empty()) throw Error(refusal);
-  std::ranges::stable_sort(timed, {}, [](const auto& one) { return one.first; });
-  std::vector<const Variant*> ranked(timed.size());
-  std::ranges::transform(timed, ranked.begin(), [](const auto& one) { return one.second; });
-  return ranked;
+  if (looks.empty()) throw Error(refusal);
+  std::ranges::stable_sort(looks, {}, &Look::seconds);
+  return looks;
 }
 
 // What the outputs of two sides are checked with.
@@ -147,50 +161,73 @@ struct Check {
   }
 };
 
-// The variant that counts, and what it left in the outputs.
-struct Choice {
-  const Variant* variant = nullptr;
-  std::vector<HostArray> outputs;  // none where the peer computes none
-  std::string faults;
+// The variants of which the fastest counts.
+struct Finalists {
+  std::vector<const Variant*> variants;
+  std::vector<HostArray> outputs;  // of the first; none where the peer computes none
+  std::string faults;              // of the first, where no variant is right
   std::string left_out;
 };
 
-// The first variant whose outputs are right; the first of all where none is.
-Choice first_right(std::span<const Variant* const> ranked, const LaunchData& data, const Check& check,
-                   std::span<const HostArray> our_outputs) {
-  Choice wrong;
+// Of the variants whose outputs are right the fastest, and those that may be as fast; the first of all where none is.
+Finalists finalists_of(std::span<const Look> looks, const LaunchData& data, const Check& check,
+                       std::span<const HostArray> our_outputs) {
+  Finalists right, wrong;
   std::set<std::string_view> wrong_ways;
-  for (const Variant* variant : ranked) {
-    if (wrong_ways.contains(variant->way)) continue;
-    std::vector<HostArray> outputs = data.outputs_of(variant->run);
+  double most = std::numeric_limits<double>::infinity();
+  for (const Look& look : looks) {
+    if (right.variants.size() == kFinalists || look.seconds > most) break;
+    if (wrong_ways.contains(look.variant->way)) continue;
+    std::vector<HostArray> outputs = data.outputs_of(look.variant->run);
     std::string faults = check.faults(outputs, our_outputs);
-    if (faults.empty()) return {variant, std::move(outputs), "", wrong.left_out};
-    wrong_ways.insert(variant->way);
-    wrong.left_out += fmt::format("{}{}: {}", wrong.left_out.empty() ? "" : "; ", variant->name, faults);
-    if (wrong.variant != nullptr) continue;
-    wrong.variant = variant;
-    wrong.outputs = std::move(outputs);
-    wrong.faults = std::move(faults);
+    if (faults.empty()) {
+      if (right.variants.empty()) {
+        right.outputs = std::move(outputs);
+        most = kNearTie * look.seconds;
+      }
+      right.variants.push_back(look.variant);
+      continue;
+    }
+    wrong_ways.insert(look.variant->way);
+    right.left_out += fmt::format("{}{}: {}", right.left_out.empty() ? "" : "; ", look.variant->name, faults);
+    if (wrong.variants.empty()) wrong = {{look.variant}, std::move(outputs), std::move(faults), ""};
   }
-  wrong.left_out.clear();
-  return wrong;
+  return right.variants.empty() ? wrong : right;
 }
 
-// One run: both sides take turns. One that is interrupted does not count.
-void run_once(Timer& timer, const Work& ours, const Work& theirs, double scale, const CompareOptions& options,
-              Comparison& result, std::vector<double>& ours_runs, std::vector<double>& theirs_runs) {
-  std::vector<double> our_seconds, their_seconds;
+// Seconds of each run of one side.
+using Runs = std::vector<double>;
+
+// One run: the sides take turns. One that is interrupted does not count.
+void run_once(Timer& timer, std::span<const Work* const> sides, const CompareOptions& options, std::span<Runs> runs) {
+  std::vector<std::vector<double>> seconds(sides.size());
   for (int done = 0; done < options.samples; done += kTurn) {
-    if (options.interrupted()) return;
     const int count = std::min(kTurn, options.samples - done);
-    timer.change_sides();
-    timer.add(ours, 2, count, our_seconds);
-    timer.change_sides();
-    timer.add(theirs, 2, count, their_seconds);
+    for (std::size_t side = 0; side < sides.size(); ++side) {
+      if (options.interrupted()) return;
+      timer.change_sides();
+      timer.settle(*sides[side]);
+      timer.add(*sides[side], 2, count, seconds[side]);
+    }
   }
-  ours_runs.push_back(median(our_seconds));
-  theirs_runs.push_back(median(their_seconds) * scale);
-  result.ratios.push_back(theirs_runs.back() / ours_runs.back());
+  for (std::size_t side = 0; side < sides.size(); ++side) runs[side].push_back(median(seconds[side]));
+}
+
+// Runs ours and the finalists, and fills in the figures of the fastest of them.
+void race(Timer& timer, const Work& ours, const Finalists& finalists, double scale, const CompareOptions& options,
+          Comparison& result) {
+  std::vector<const Work*> sides{&ours};
+  for (const Variant* variant : finalists.variants) sides.push_back(&variant->run);
+  std::vector<Runs> runs(sides.size());
+  for (int run = 0; run < options.runs && !options.interrupted(); ++run) run_once(timer, sides, options, runs);
+  const auto fastest = std::ranges::min_element(runs.begin() + 1, runs.end(), {}, median);
+  result.variant = finalists.variants[static_cast<std::size_t>(fastest - runs.begin() - 1)]->name;
+  result.ours = median(runs[0]);
+  result.theirs = median(*fastest) * scale;
+  for (std::size_t run = 0; run < fastest->size(); ++run) {
+    result.ratios.push_back((*fastest)[run] * scale / runs[0][run]);
+  }
+  result.ratio = median(result.ratios);
 }
 
 std::string names_of(std::span<const Peer> list) {
@@ -242,22 +279,13 @@ WorkloadResult compare(const Executable& executable, std::string_view source, co
   std::vector<HostArray> others;
   for (std::size_t i = 0; i < cases.size() && !options.interrupted(); ++i) {
     Comparison& comparison = result.comparisons[i];
-    const std::vector<const Variant*> ranked = by_speed(cases[i], timer);
-    Choice choice{.variant = ranked.front(), .outputs = {}, .faults = {}, .left_out = {}};
-    if (cases[i].computes) {
-      choice = first_right(ranked, data, check, our_outputs);
-      others = std::move(choice.outputs);
-    }
-    comparison.variant = choice.variant->name;
-    comparison.disagreement = choice.faults;
-    comparison.left_out = choice.left_out;
-    std::vector<double> our_runs, their_runs;
-    for (int run = 0; run < options.runs && !options.interrupted(); ++run) {
-      run_once(timer, ours, choice.variant->run, cases[i].scale, options, comparison, our_runs, their_runs);
-    }
-    comparison.ours = median(our_runs);
-    comparison.theirs = median(their_runs);
-    comparison.ratio = median(comparison.ratios);
+    const std::vector<Look> looks = by_speed(cases[i], timer);
+    Finalists finalists{.variants = {looks.front().variant}, .outputs = {}, .faults = {}, .left_out = {}};
+    if (cases[i].computes) finalists = finalists_of(looks, data, check, our_outputs);
+    race(timer, ours, finalists, cases[i].scale, options, comparison);
+    comparison.disagreement = std::move(finalists.faults);
+    comparison.left_out = std::move(finalists.left_out);
+    if (cases[i].computes) others = std::move(finalists.outputs);
   }
   // What was interrupted before the end of a run is told to nobody, so that nobody waits for its check.
   const bool told = std::ranges::any_of(result.comparisons, [](const Comparison& c) { return !c.ratios.empty(); });

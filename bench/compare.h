@@ -31,7 +31,7 @@ struct Comparison {
   double ratio = 0;            // theirs / ours, median over the runs: above 1 ours is faster
   std::vector<double> ratios;  // of each run
   std::string disagreement;    // what is wrong with the peer's output; empty: nothing
-  std::string left_out;        // faster variants that do not count, and what is wrong with their outputs; empty: none
+  std::string left_out;        // variants as fast that do not count, and what is wrong with their outputs; empty: none
 };
 
 struct WorkloadResult {
