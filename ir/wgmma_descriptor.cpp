@@ -80,7 +80,8 @@ bool aligned(const WgmmaDescriptor& d, std::int64_t width, std::int64_t row_star
   return row_start % period == 0 && along == 0 && d.stride % period == 0 && (!d.transposed || d.leading % period == 0);
 }
 
-// Fills in the distances that the layout has and compares every element of every instruction with the canonical form.
+// Fills in the distances that the layout has and compares every instruction with the canonical form. The offsets of
+// both are sums of one of the row and one of k, so that equal rows and equal lines of k make equal elements.
 bool matches(WgmmaDescriptor& d, std::int64_t width, const Tile& tile, Addresses& address) {
   const bool along_k = !d.transposed;
   const std::int64_t per_block = width / tile.bytes;
@@ -98,15 +99,17 @@ bool matches(WgmmaDescriptor& d, std::int64_t width, const Tile& tile, Addresses
   }
   const auto canonical = along_k ? offset_along_k : offset_along_rows;
   for (std::int64_t row0 = 0; row0 < tile.rows; row0 += tile.instruction_rows) {
-    for (std::int64_t k0 = 0; k0 < tile.k; k0 += tile.instruction_k) {
-      const std::int64_t start = address(row0, k0);
-      if (!aligned(d, width, address(row0, 0), address(0, k0))) return false;
-      for (std::int64_t row = 0; row < tile.instruction_rows; ++row) {
-        for (std::int64_t k = 0; k < tile.instruction_k; ++k) {
-          if (address(row0 + row, k0 + k) - start != canonical(d, width, tile.bytes, row, k)) return false;
-        }
-      }
+    const std::int64_t start = address(row0, 0);
+    for (std::int64_t row = 0; row < tile.instruction_rows; ++row) {
+      if (address(row0 + row, 0) - start != canonical(d, width, tile.bytes, row, 0)) return false;
     }
+    for (std::int64_t k0 = 0; k0 < tile.k; k0 += tile.instruction_k) {
+      if (!aligned(d, width, start, address(0, k0))) return false;
+    }
+  }
+  for (std::int64_t k = 0; k < tile.k; ++k) {
+    const std::int64_t within = k % tile.instruction_k;
+    if (address(0, k) - address(0, k - within) != canonical(d, width, tile.bytes, 0, within)) return false;
   }
   return true;
 }

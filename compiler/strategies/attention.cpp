@@ -93,12 +93,16 @@ constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the firs
 std::int64_t depth_of(const Attention& a) { return as_integer(a.depth.hi).value_or(0); }
 std::int64_t columns_of(const Attention& a) { return as_integer(a.column.hi).value_or(0); }
 
-bool matches(const Program& program, const Target& target) {
-  if (!target.is_gpu() || !target.gpu.features.wgmma || !target.gpu.features.tma) return false;
-  const auto a = analyze_attention(program);
+// What the strategy takes; nothing else.
+std::optional<Attention> attention_for(const Program& program, const Target& target) {
+  if (!target.is_gpu() || !target.gpu.features.wgmma || !target.gpu.features.tma) return std::nullopt;
   const auto fits = [](std::int64_t extent) { return extent >= 32 && extent <= kMostColumns && extent % 32 == 0; };
-  return a && fits(depth_of(*a)) && fits(columns_of(*a));
+  std::optional<Attention> a = analyze_attention(program);
+  if (!a || !fits(depth_of(*a)) || !fits(columns_of(*a))) return std::nullopt;
+  return a;
 }
+
+bool matches(const Program& program, const Target& target) { return attention_for(program, target).has_value(); }
 
 std::int64_t shared_bytes(const AttentionSchedule& s, const Attention& a) {
   const std::int64_t queries = s.bm * std::max(depth_of(a), columns_of(a));
@@ -111,9 +115,7 @@ std::int64_t registers_of(const AttentionSchedule& s, const Attention& a) {
   return tiles * (s.bn / 2 + s.bn / 4 + columns_of(a) / 2) + kOtherRegisters;
 }
 
-Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
-  if (!matches(program, target)) return {"it takes attention of bf16 or f16, of d from 32 to 256 by 32, with wgmma"};
-  const Attention a = *analyze_attention(program);
+Verdict check(const Attention& a, const Schedule& schedule, const Target& target) {
   const AttentionSchedule s(schedule);
   if (s.consumers < 1 || s.consumers > 3) return {fmt::format("consumers={} is not 1, 2 or 3 warpgroups", s.consumers)};
   if (s.bm < 1 || s.bm != kWgmmaRows * s.consumers) {
@@ -135,17 +137,25 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   return {};
 }
 
+Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
+  const std::optional<Attention> a = attention_for(program, target);
+  if (!a) return {"it takes attention of bf16 or f16, of d from 32 to 256 by 32, with wgmma"};
+  return check(*a, schedule, target);
+}
+
 Schedule make(std::int64_t bn, std::int64_t consumers, std::int64_t stages, bool overlap) {
   return {"attention", {kWgmmaRows * consumers, bn, consumers, stages, overlap ? 1 : 0}};
 }
 
 std::vector<Schedule> candidates(const Program& program, const Target& target) {
+  const std::optional<Attention> a = attention_for(program, target);
+  if (!a) return {};
   std::vector<Schedule> all;
   for (const std::int64_t consumers : {2, 3, 1}) {
     for (const std::int64_t bn : {128, 176, 160, 144, 112, 96, 80, 64, 48, 32}) {
       for (const std::int64_t stages : {2, 3, 4}) {
         for (const bool overlap : {true, false}) {
-          if (Schedule schedule = make(bn, consumers, stages, overlap); check(program, schedule, target)) {
+          if (Schedule schedule = make(bn, consumers, stages, overlap); check(*a, schedule, target)) {
             all.push_back(std::move(schedule));
           }
         }
