@@ -11,6 +11,7 @@
 #include "compiler/narrow_indices.h"
 #include "compiler/peel_checks.h"
 #include "ir/kernel_printer.h"
+#include "ir/kernel_rewrite.h"
 #include "ir/kernel_verify.h"
 #include "ir/printer.h"
 #include "pipeline/dump.h"
@@ -37,6 +38,15 @@ std::vector<ir::Kernel> threads_of(const Artifact& artifact) {
   std::vector<ir::Kernel> kernels;
   for (const LoweredKernel& kernel : artifact.kernels) kernels.push_back(kernel.thread);
   return kernels;
+}
+
+bool shares_out_registers(const ir::Kernel& kernel) {
+  bool found = false;
+  ir::visit(kernel.body, [&](const ir::Stmt& stmt, const ir::Enclosing&) {
+    const auto* role = std::get_if<ir::Role>(&stmt->value);
+    return !(found = found || (role && role->registers > 0));
+  });
+  return found;
 }
 
 #if QUERN_WITH_CUDA
@@ -69,6 +79,7 @@ void compile_cuda([[maybe_unused]] Artifact& artifact, [[maybe_unused]] const Sc
         {kernel.kernel, kernel.registers, kernel.spill_store_bytes + kernel.spill_load_bytes, kernel.shared_bytes});
   }
   check_externs(scheduled, artifact.resources);
+  check_spills(artifact.kernels, artifact.resources);
 #else
   fail("target {} needs CUDA, which this build of Quern was made without (QUERN_CUDA=OFF)", to_text(target));
 #endif
@@ -123,6 +134,18 @@ LoweredKernel lower(const ScheduledKernel& kernel, std::size_t k, const VariantF
 }
 
 }  // namespace
+
+void check_spills(const std::vector<LoweredKernel>& kernels, const std::vector<Resources>& resources) {
+  for (const LoweredKernel& kernel : kernels) {
+    const auto own = std::ranges::find(resources, kernel.tile.name, &Resources::kernel);
+    if (own == resources.end() || own->spill_bytes == 0 || !shares_out_registers(kernel.tile)) continue;
+    fail(
+        "kernel {} spills {} bytes of registers: '{}' leaves too few beside its accumulators for what it computes; "
+        "take "
+        "a smaller block, or tune",
+        kernel.tile.name, own->spill_bytes, kernel.schedule);
+  }
+}
 
 Artifact compile(const ScheduledProgram& scheduled, const Target& target, const CompileOptions& options) {
   const Clock::time_point start = Clock::now();

@@ -51,7 +51,11 @@ struct Artifact {
   CompileTimes times;
 };
 
-// Thread-safe. Throws Error where the target's toolchain is missing.
+// Throws Error where a kernel that shares out the registers among its warps itself (setmaxnreg) spills some: its
+// accumulators have to stay where they are while the tensor cores add to them.
+void check_spills(const std::vector<LoweredKernel>& kernels, const std::vector<Resources>& resources);
+
+// Thread-safe. Throws Error where the target's toolchain is missing, or as check_spills() does.
 Artifact compile(const ScheduledProgram& scheduled, const Target& target, const CompileOptions& options = {});
 
 }  // namespace quern::pipeline

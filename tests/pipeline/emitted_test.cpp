@@ -197,6 +197,31 @@ TEST_P(Emitted, TheFallbackHoldsWhatItPromisesWithoutSpills) {
 }
 #endif
 
+// What the kernel `f_0_0` of a product would be told, had it spilled some bytes.
+std::string complaint(const char* schedule, int spilled) {
+  const Target target = parse_target("cuda:sm_90a");
+  const ir::Program program = ir::parse_program(
+      "kernel f(a: bf16[256, 64], b: bf16[64, 256]) -> (c: bf16[256, 256]) { c[i, j] = bf16(sum[p](f32(a[i, p]) * "
+      "f32(b[p, j]))) }");
+  const Artifact artifact = compile(schedule_program(program, target, choose_text(schedule)), target,
+                                    {.fast_variant_only = true, .binary = false});
+  try {
+    check_spills(artifact.kernels, {{.kernel = "f_0_0", .registers = 168, .spill_bytes = spilled, .shared_bytes = 0}});
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(Spills, AreRefusedWhereWarpsShareOutTheRegisters) {
+  constexpr const char* kWgmma = "wgmma block=128x128x64";
+  EXPECT_EQ(complaint(kWgmma, 0), "");
+  EXPECT_EQ(complaint("contraction block=64x64x16 thread=4x4", 20), "");
+  const std::string text = complaint(kWgmma, 20);
+  EXPECT_EQ(text.find("kernel f_0_0 spills 20 bytes of registers: 'wgmma block=128x128x64 "), 0u) << text;
+  EXPECT_NE(text.find("take a smaller block, or tune"), std::string::npos) << text;
+}
+
 INSTANTIATE_TEST_SUITE_P(Named, Emitted, testing::ValuesIn(kExamples),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
