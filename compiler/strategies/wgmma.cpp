@@ -90,7 +90,8 @@ std::optional<Interval> taps_of(const Expr& index, const Axis& position, const A
 bool is_convolution(const Expr& source, const Contraction& c, const Assumptions& known) {
   const std::vector<Expr>& index = source->args;
   const std::size_t rank = index.size();
-  if (rank != 4 || c.m.size() != rank - 1 || !c.batch.empty() || !source->fill || !is_zero(source->fill)) return false;
+  if (rank != 4 || c.m.size() != rank - 1 || !c.batch.empty()) return false;
+  if (source->fill && !is_zero(source->fill)) return false;
   if (!is_variable(index[0], c.m[0].var) || !is_axis(index[rank - 1], c.k)) return false;
   for (std::size_t d = 1; d + 1 < rank; ++d) {
     const auto taps = taps_of(index[d], c.m[d], known);

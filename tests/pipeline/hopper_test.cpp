@@ -52,6 +52,12 @@ constexpr Case kCases[] = {
      R"(kernel f(x: bf16[1, 13, 11, 3], w: bf16[16, 3, 3, 3]) -> (y: bf16[1, 11, 9, 16]) {
        y[n, h, v, o] = bf16(sum[r in 3, q in 3, c](
          f32(x[n, h + r * 2 - 1, v + q * 2 - 1, c] else 0) * f32(w[o, r, q, c]))) })"},
+    {"AnUnpaddedConvolution",
+     R"(kernel f(x: bf16[2, 11, 9, 40], w: bf16[24, 2, 3, 40]) -> (y: bf16[2, 5, 7, 24]) {
+       y[n, h, v, o] = bf16(sum[r in 2, q in 3, c](f32(x[n, h * 2 + r, v + q, c]) * f32(w[o, r, q, c]))) })"},
+    {"AConvolutionOfPixels",
+     R"(kernel f(x: f16[3, 7, 9, 72], w: f16[40, 72]) -> (y: f16[3, 4, 5, 40]) {
+       y[n, h, v, o] = f16(sum[c](f32(x[n, h * 2, v * 2, c]) * f32(w[o, c]))) })"},
     {"SumsOfRows",
      R"(kernel f(x: bf16[70, 72], w: bf16[200, 72], b: f32[200], g: f32[200])
          -> (y: bf16[70, 200], r: f32[70], q: f32[70]) {
