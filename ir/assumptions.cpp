@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <unordered_set>
 
@@ -97,7 +98,11 @@ Assumptions Assumptions::with_value(const VarRef& var, const Expr& value) const 
   if (is_bool(var->dtype) && lasting) inner->values.emplace_back(own.get(), simple);
   if (is_integer(var->dtype) && var->dtype != DType::u64) {
     const Range r = simplifier.range(simple);
-    inner->known.push_back({own.get(), {r.lo, r.hi}, std::max<std::int64_t>(simplifier.divisor(simple), 1)});
+    // An end at the limit of all integers tells nothing; kept, it would make every sum with the variable one that
+    // wraps.
+    using Limits = std::numeric_limits<std::int64_t>;
+    const auto lo = r.lo != Limits::min() ? r.lo : std::nullopt, hi = r.hi != Limits::max() ? r.hi : std::nullopt;
+    inner->known.push_back({own.get(), {lo, hi}, std::max<std::int64_t>(simplifier.divisor(simple), 1)});
     if (lasting) inner->bounds.push_back({own.get(), simplifier.wide(simple), simplifier.wide(simple), {}});
   }
   return Assumptions(std::move(inner));
