@@ -52,18 +52,43 @@ std::vector<TensorRef> spaces_of(const ScheduledProgram& scheduled, const Target
   return tensors;
 }
 
+// Guards the condition too, unless the sizes settle it or it is there already. False where they settle that it never
+// holds.
+bool add_condition(const Expr& e, const Assumptions& known, std::vector<Fact>& guards) {
+  const Expr simple = simplify(e, known);
+  if (is_integer(simple, 0)) return false;
+  const bool again = is_integer(simple, 1) || std::ranges::any_of(guards, [&](const Fact& g) {
+                       return g.condition && equal(g.condition, simple);
+                     });
+  if (!again) guards.push_back(condition(simple));
+  return true;
+}
+
 // Conditions under which every offset fits; false where the sizes say that one does not.
 bool offsets_fit(const ScheduledProgram& scheduled, const Target& target, std::vector<Fact>& guards) {
   const Assumptions known = assumptions_of(scheduled.program);
   for (const TensorRef& tensor : spaces_of(scheduled, target)) {
-    const Expr fits = simplify(less(reach(*tensor), compiler::kNarrowLimit), known);
-    if (is_integer(fits, 0)) return false;
-    if (is_integer(fits, 1)) continue;
-    const bool again =
-        std::any_of(guards.begin(), guards.end(), [&](const Fact& g) { return equal(g.condition, fits); });
-    if (!again) guards.push_back(condition(fits));
+    if (!add_condition(less(reach(*tensor), compiler::kNarrowLimit), known, guards)) return false;
   }
   return true;
+}
+
+// Wide accesses, and tensors that a map of bulk copies describes, which cannot be empty.
+std::vector<Fact> wide_accesses(const Program& program, const Target& target) {
+  const Assumptions known = assumptions_of(program);
+  std::vector<Fact> guards;
+  for (const TensorRef& tensor : arguments(program)) {
+    const std::int64_t elements = kAccessBytes / byte_size(tensor->dtype);
+    if (elements <= 1 || tensor->rank() == 0) continue;
+    guards.push_back(aligned(tensor, kAccessBytes));
+    if (as_integer(tensor->shape.back())) continue;
+    add_condition(equals(mod(tensor->shape.back(), elements), 0), known, guards);
+  }
+  if (guards.empty() || !target.gpu.features.tma) return guards;
+  for (const TensorRef& tensor : arguments(program)) {
+    for (const Expr& extent : tensor->shape) add_condition(less(0, extent), known, guards);
+  }
+  return guards;
 }
 
 }  // namespace
@@ -74,19 +99,9 @@ std::vector<VariantFacts> variants_of(const ScheduledProgram& scheduled, const T
   for (const TensorRef& tensor : scheduled.workspace) own.push_back(aligned(tensor, kWorkspaceBytes));
   if (!target.is_gpu()) return {{"any", own, {}, false}};
 
-  const Assumptions known = assumptions_of(program);
-  std::vector<Fact> wide, narrow;
+  const std::vector<Fact> wide = wide_accesses(program, target);
+  std::vector<Fact> narrow;
   const bool fits = offsets_fit(scheduled, target, narrow);
-  for (const TensorRef& tensor : arguments(program)) {
-    const std::int64_t elements = kAccessBytes / byte_size(tensor->dtype);
-    if (elements <= 1 || tensor->rank() == 0) continue;
-    wide.push_back(aligned(tensor, kAccessBytes));
-    if (as_integer(tensor->shape.back())) continue;
-    const Expr whole = simplify(equals(mod(tensor->shape.back(), elements), 0), known);
-    const bool again =
-        std::any_of(wide.begin(), wide.end(), [&](const Fact& g) { return g.condition && equal(g.condition, whole); });
-    if (!is_integer(whole, 0) && !is_integer(whole, 1) && !again) wide.push_back(condition(whole));
-  }
   const auto variant = [&](std::string name, bool is_narrow, std::initializer_list<const std::vector<Fact>*> parts) {
     VariantFacts result{std::move(name), own, {}, is_narrow};
     for (const auto* part : parts) result.guards.insert(result.guards.end(), part->begin(), part->end());

@@ -16,7 +16,8 @@ struct VariantFacts {
   bool narrow = false;           // indices fit in 32 bits
 };
 
-// On a GPU: aligned pointers, innermost sizes that fill wide accesses and 32-bit offsets; then 32-bit offsets alone;
+// On a GPU: aligned pointers, innermost sizes that fill wide accesses, no empty tensor where the target copies in bulk,
+// and 32-bit offsets; then 32-bit offsets alone;
 // then anything. What the sizes settle is no guard; a variant that could never serve is left out. The last has no
 // guard.
 std::vector<VariantFacts> variants_of(const ScheduledProgram& scheduled, const Target& target);
