@@ -52,7 +52,8 @@ struct Artifact {
 };
 
 // Throws Error where a kernel that shares out the registers among its warps itself (setmaxnreg) spills some: its
-// accumulators have to stay where they are while the tensor cores add to them.
+// accumulators have to stay where they are while the tensor cores add to them. One with a note, that does otherwise
+// than its schedule says, may: it is slower already, and says so.
 void check_spills(const std::vector<LoweredKernel>& kernels, const std::vector<Resources>& resources);
 
 // Thread-safe. Throws Error where the target's toolchain is missing, or as check_spills() does.

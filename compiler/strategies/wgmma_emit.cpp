@@ -37,8 +37,7 @@ class Writer {
   }
 
   Kernel run() {
-    bulk_ = is_copied_in_bulk(problem_.a, problem_.m) && is_copied_in_bulk(problem_.b, problem_.n);
-    if (!bulk_) take_ordinary_loads();
+    if (const std::string reason = why_not_in_bulk(); !reason.empty()) take_ordinary_loads(reason);
     lay_out_grid();
     a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
     b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
@@ -65,17 +64,24 @@ class Writer {
     std::int64_t share;  // of them that this block of the cluster loads for all
   };
 
-  bool is_copied_in_bulk(const Tensor& tensor) const {
-    return compiler::is_copied_in_bulk(as_buffer(*emitter_.param(tensor)), known_);
-  }
-  bool is_copied_in_bulk(const WgmmaOperand& operand, const Expr& own) const {
-    return is_copied_in_bulk(*operand.source->tensor) && prove(less(0, own), known_) == true;
+  // Why bulk copies do not serve the operands; empty: they do.
+  std::string why_not_in_bulk() const {
+    for (const WgmmaOperand* operand : {&problem_.a, &problem_.b}) {
+      if (!is_copied_in_bulk(as_buffer(*emitter_.param(*operand->source->tensor)), known_)) {
+        return fmt::format("rows of the operands may not begin at multiples of {} bytes", kBulkBytes);
+      }
+    }
+    for (const Expr& own : {problem_.m, problem_.n}) {
+      if (prove(less(0, own), known_) != true) return "operands may be empty";
+    }
+    const bool is_any = problem_.a.im2col && !as_integer(problem_.inner_k.hi);
+    return is_any ? "the number of channels is not known, and with it the tap of a step" : "";
   }
 
-  void take_ordinary_loads() {
-    kernel_.comment = fmt::format(
-        "ordinary loads instead of bulk copies{}: rows of the operands may not begin at multiples of {} bytes",
-        schedule_.cluster() > 1 ? ", without a cluster" : "", kBulkBytes);
+  void take_ordinary_loads(std::string_view reason) {
+    bulk_ = false;
+    kernel_.comment = fmt::format("ordinary loads instead of bulk copies{}: {}",
+                                  schedule_.cluster() > 1 ? ", without a cluster" : "", reason);
     schedule_.cluster_m = schedule_.cluster_n = 1;
   }
 

@@ -116,8 +116,7 @@ Stmt WgmmaEpilogue::for_rows(const BufferRef& rows, const F& value) const {
 
 std::vector<Stmt> WgmmaEpilogue::store(const BufferRef& acc, const WgmmaTile& tile) {
   acc_ = acc;
-  std::vector<Stmt> body = store_directly(tile);
-  if (staged_.empty() && sums_.empty()) return body;
+  std::vector<Stmt> body;
   for (const Summed& summed : sums_) {
     body.push_back(make_stmt(Alloc{summed.total}));
     body.push_back(for_rows(summed.total, [](const Expr&) { return constant(DType::f32, 0.0); }));
@@ -133,7 +132,8 @@ std::vector<Stmt> WgmmaEpilogue::end() const {
   return {for_each_warp("flush", [](const Expr&) { return intrinsic(IntrinsicId::tma_store_wait, {Expr(0)}); })};
 }
 
-// What is done with a chunk of the tile's columns, through one of two buffers of the consumer's.
+// What is done with a chunk of the tile's columns: all of it at once, since what several of them read is held until the
+// last has read it. What is sent goes through one of two buffers of the consumer's.
 std::vector<Stmt> WgmmaEpilogue::chunk(const WgmmaTile& tile, const Expr& number) {
   const Expr first = number * width_;
   std::vector<Stmt> body;
@@ -146,6 +146,7 @@ std::vector<Stmt> WgmmaEpilogue::chunk(const WgmmaTile& tile, const Expr& number
     for (const Sent& sent : staged_) body.push_back(make_stmt(Alloc{sent.values}));
     body.push_back(compute(tile, first));
   }
+  for (Stmt& stmt : store_directly(tile, first)) body.push_back(std::move(stmt));
   for (const Summed& summed : sums_) {
     for (Stmt& stmt : add_up(summed, tile, first)) body.push_back(std::move(stmt));
   }
@@ -260,20 +261,20 @@ Stmt WgmmaEpilogue::store_sums(const Summed& summed, const WgmmaTile& tile) cons
                        .body = scope.finish()});
 }
 
-// What does not leave through shared memory, straight from registers.
-std::vector<Stmt> WgmmaEpilogue::store_directly(const WgmmaTile& tile) {
+// The chunk's values of what does not leave through shared memory, straight from registers.
+std::vector<Stmt> WgmmaEpilogue::store_directly(const WgmmaTile& tile, const Expr& first) {
   const VarRef i = make_var("i"), j = make_var("j");
-  const Expr row = tile.row + schedule_.own_row(group_, i), column = tile.column + j;
+  const Expr row = tile.row + schedule_.own_row(group_, i), column = tile.column + first + j;
   const Definition& product = *problem_.contraction.product;
-  emitter_.materialize(*product.tensor, acc_, {Expr(i), Expr(j)});
+  emitter_.materialize(*product.tensor, acc_, {Expr(i), first + j});
   Emitter::Scope scope(emitter_, {});
   if (!store_results(program_, problem_.contraction, scope, axes_at(tile, row, column), [&](const Definition& d) {
         return std::ranges::none_of(staged_, [&](const Sent& sent) { return sent.member->definition == &d; });
       })) {
     return {};
   }
-  return {make_stmt(Map{.axes = {{i, 0, schedule_.own_rows()}, {j, 0, schedule_.bn}},
-                        .distribution = held(schedule_.bn),
+  return {make_stmt(Map{.axes = {{i, 0, schedule_.own_rows()}, {j, 0, width_}},
+                        .distribution = held(width_),
                         .where = inside(row, column),
                         .body = scope.finish()})};
 }

@@ -53,7 +53,7 @@ class WgmmaEpilogue {
   template <typename F>
   ir::Stmt for_rows(const ir::BufferRef& rows, const F& value) const;
 
-  std::vector<ir::Stmt> store_directly(const WgmmaTile& tile);
+  std::vector<ir::Stmt> store_directly(const WgmmaTile& tile, const ir::Expr& first);
   std::vector<ir::Stmt> chunk(const WgmmaTile& tile, const ir::Expr& number);
   ir::Stmt compute(const WgmmaTile& tile, const ir::Expr& first);
   std::vector<ir::Stmt> send(const WgmmaTile& tile, const ir::VarRef& buffer, const ir::Expr& first) const;
