@@ -104,7 +104,6 @@ class Timer {
     if (seconds[0] > kHopeless * least) return seconds[0];
     for (std::size_t set = 0; touches_data && set < data_.sets(); ++set) work(data_.set(set), nullptr);
     device_.synchronize();
-    settle(work);
     add(work, 1, kTurn, seconds);
     return median(seconds);
   }

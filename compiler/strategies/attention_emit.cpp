@@ -314,12 +314,15 @@ class Writer {
 
   // The scores become numerators, exp2(scores * factor - shift), with rows' maxima and totals; what was mixed before is
   // to shrink by `shrink`.
-  std::vector<Stmt> online_softmax(const Expr& key, const BufferRef& shrink) {
+  std::vector<Stmt> online_softmax(const Expr& first_key, const BufferRef& shrink) {
     const Layout rows = accumulator_rows(kWgmmaRows);
     const BufferRef tile_max = fragment("tile_max", DType::f32, rows),
                     tile_sum = fragment("tile_sum", DType::f32, rows), shift = fragment("shift", DType::f32, rows);
     const double factor = logit_.factor * std::numbers::log2e;
-    std::vector<Stmt> body = logits(key);
+    // A variable, which is known to be an index: what conditions compute in 64 bits stays so otherwise.
+    const VarRef key = make_var("key");
+    std::vector<Stmt> body = logits(Expr(key));
+    if (!body.empty()) body.insert(body.begin(), let(key, first_key));
     for (const BufferRef& buffer : {tile_max, shift}) body.push_back(make_stmt(Alloc{buffer}));
     body.push_back(make_stmt(Fold{Reducer::max, {tile_max}, {scores_}, {1}}));
     body.push_back(for_rows([&](const Expr& i) {
