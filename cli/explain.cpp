@@ -21,7 +21,7 @@ void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) 
   fmt::print("  schedule   {}   [{}]\n", k.schedule, k.origin);
   for (const std::string& axis : k.axes) fmt::print("  axis       {}\n", axis);
   fmt::print("  memory     {} read, {} written\n", bytes_text(k.bytes_read), bytes_text(k.bytes_written));
-  fmt::print("  work       {:.4g} operations\n", k.operations);
+  fmt::print("  work       {} operations\n", k.operations < 0 ? "?" : fmt::format("{:.4g}", k.operations));
   if (k.roofline_seconds >= 0) fmt::print("  roofline   {}, bound by {}\n", time_text(k.roofline_seconds), k.bound);
   if (k.registers >= 0) {
     fmt::print("  resources  {} registers, {} B spilled, {} B shared memory\n", k.registers, k.spill_bytes,

@@ -1,6 +1,7 @@
 #include "compiler/schedule.h"
 
 #include <charconv>
+#include <set>
 
 #include "base/error.h"
 
@@ -117,8 +118,11 @@ std::string_view strategy_of(std::string_view text) { return text.substr(0, text
 Schedule parse_schedule(std::string_view text, const FieldList& list) {
   Schedule schedule = default_schedule(list);
   bool first = true;
+  std::set<std::string_view> given;
   for (const std::string_view item : split(text, ' ')) {
     if (item.empty()) continue;
+    const std::string_view name = item.substr(0, item.find('='));
+    if (!given.insert(name).second) fail("schedule '{}': {} is given twice", text, name);
     if (first) {
       if (item != list.strategy) fail("schedule '{}': expected the strategy '{}' first", text, list.strategy);
       first = false;
