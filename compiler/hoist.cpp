@@ -14,8 +14,6 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-using Known = std::unordered_set<const Variable*>;
-
 // A quotient or remainder that takes more than a shift.
 bool is_division(const Expr& e) {
   if (e->kind != ExprKind::call || (e->op != Op::floor_div && e->op != Op::mod)) return false;
@@ -27,11 +25,6 @@ bool reads_memory(const Expr& e) {
   return e->kind == ExprKind::read || std::any_of(e->args.begin(), e->args.end(), reads_memory);
 }
 
-bool is_known(const Expr& e, const Known& known) {
-  if (e->kind == ExprKind::variable) return known.contains(e->var.get());
-  return std::ranges::all_of(e->args, [&](const Expr& arg) { return is_known(arg, known); });
-}
-
 // How a division occurs in the statements that follow.
 struct Occurrences {
   int count = 0;
@@ -41,49 +34,55 @@ struct Occurrences {
 class Hoister {
  public:
   Kernel run(Kernel kernel) {
-    Known known;
-    for (const VarRef& symbol : kernel.symbols) known.insert(symbol.get());
-    for (const VarRef& block : kernel.block) known.insert(block.get());
-    known.insert(kernel.warp.get());
-    known.insert(kernel.lane.get());
-    kernel.body = block_of(kernel.body, known);
+    for (const VarRef& symbol : kernel.symbols) known_.insert(symbol.get());
+    for (const VarRef& block : kernel.block) known_.insert(block.get());
+    known_.insert(kernel.warp.get());
+    known_.insert(kernel.lane.get());
+    kernel.body = block_of(kernel.body);
     return kernel;
   }
 
  private:
-  Stmt block_of(const Stmt& stmt, Known known) {
+  Stmt block_of(const Stmt& stmt) {
     if (!stmt) return stmt;
     std::vector<Stmt> rest = statements(stmt), done;
+    std::vector<const Variable*> declared;
     for (std::size_t i = 0; i < rest.size(); ++i) {
       const std::span<Stmt> following = std::span(rest).subspan(i);
-      while (const Expr division = worth_hoisting(following, known)) {
+      while (const Expr division = worth_hoisting(following)) {
         const VarRef var = make_var(division->op == Op::mod ? "rest" : "part", division->dtype);
         for (Stmt& each : following) each = replaced(each, division, var);
         done.push_back(make_stmt(Let{var, division}));
-        known.insert(var.get());
+        declared.push_back(var.get());
+        known_.insert(var.get());
       }
-      if (const Let* let = get_if<Let>(rest[i])) known.insert(let->var.get());
-      done.push_back(nested(rest[i], known));
+      if (const Let* let = get_if<Let>(rest[i])) {
+        declared.push_back(let->var.get());
+        known_.insert(let->var.get());
+      }
+      done.push_back(nested(rest[i]));
     }
+    for (const Variable* var : declared) known_.erase(var);
     return block(std::move(done));
   }
 
-  Stmt nested(const Stmt& stmt, const Known& known) {
+  Stmt nested(const Stmt& stmt) {
     if (const For* loop = get_if<For>(stmt)) {
-      Known inside = known;
-      inside.insert(loop->var.get());
-      return make_stmt(For{loop->var, loop->lo, loop->hi, loop->step, loop->kind, block_of(loop->body, inside)});
+      known_.insert(loop->var.get());
+      const Stmt body = block_of(loop->body);
+      known_.erase(loop->var.get());
+      return make_stmt(For{loop->var, loop->lo, loop->hi, loop->step, loop->kind, body});
     }
     if (const If* branch = get_if<If>(stmt)) {
-      return make_stmt(If{branch->condition, block_of(branch->then, known), block_of(branch->otherwise, known)});
+      return make_stmt(If{branch->condition, block_of(branch->then), block_of(branch->otherwise)});
     }
-    return get_if<Block>(stmt) ? make_stmt(Block{statements(block_of(stmt, known))}) : stmt;
+    return get_if<Block>(stmt) ? make_stmt(Block{statements(block_of(stmt))}) : stmt;
   }
 
   // The first division of the first statement, innermost first, that is known here and pays for a name.
-  Expr worth_hoisting(std::span<const Stmt> following, const Known& known) const {
+  Expr worth_hoisting(std::span<const Stmt> following) const {
     std::vector<Expr> candidates;
-    for_each_expr_below(following[0], [&](const Expr& e) { collect(e, known, candidates); });
+    for_each_expr_below(following[0], [&](const Expr& e) { collect(e, candidates); });
     for (const Expr& candidate : candidates) {
       const Occurrences found = occurrences(following, candidate);
       if (found.count > 1 || found.in_loop) return candidate;
@@ -91,13 +90,18 @@ class Hoister {
     return {};
   }
 
-  static void collect(const Expr& e, const Known& known, std::vector<Expr>& candidates) {
+  void collect(const Expr& e, std::vector<Expr>& candidates) const {
     if (!e) return;
-    for (const Expr& arg : e->args) collect(arg, known, candidates);
-    collect(e->fill, known, candidates);
-    if (!is_division(e) || !is_integer(e->dtype) || reads_memory(e) || !is_known(e, known)) return;
-    const bool again = std::ranges::any_of(candidates, [&](const Expr& known_one) { return equal(known_one, e); });
+    for (const Expr& arg : e->args) collect(arg, candidates);
+    collect(e->fill, candidates);
+    if (!is_division(e) || !is_integer(e->dtype) || reads_memory(e) || !is_known(e)) return;
+    const bool again = std::ranges::any_of(candidates, [&](const Expr& candidate) { return equal(candidate, e); });
     if (!again) candidates.push_back(e);
+  }
+
+  bool is_known(const Expr& e) const {
+    if (e->kind == ExprKind::variable) return known_.contains(e->var.get());
+    return std::ranges::all_of(e->args, [&](const Expr& arg) { return is_known(arg); });
   }
 
   static Occurrences occurrences(std::span<const Stmt> following, const Expr& division) {
@@ -126,6 +130,8 @@ class Hoister {
     const auto replace = [&](const Expr& node) { return equal(node, division) ? Expr(var) : node; };
     return transform(stmt, [&](const Expr& e) { return transform(e, replace); });
   }
+
+  std::unordered_set<const Variable*> known_;  // in scope
 };
 
 }  // namespace

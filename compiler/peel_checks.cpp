@@ -52,10 +52,13 @@ class Peeler {
         !hi || !is_integer(loop.step, 1)) {
       return make_stmt(std::move(whole));
     }
-    // Iterations from the first on that need no check.
+    // Iterations from the first on that need no check: mostly all of them or none.
+    const auto is_free = [&](std::int64_t end) {
+      return prove(branch->condition, known.with(Axis{loop.var, loop.lo, end})) == true;
+    };
+    if (*lo >= *hi || !is_free(*lo + 1)) return make_stmt(std::move(whole));
     std::int64_t free = *hi;
-    while (free > *lo && prove(branch->condition, known.with(Axis{loop.var, loop.lo, free})) != true) --free;
-    if (free == *lo) return make_stmt(std::move(whole));
+    while (!is_free(free)) --free;
     const Stmt first = make_stmt(For{loop.var, loop.lo, Expr(free), loop.step, loop.kind,
                                      rewrite(branch->then, known.with(Axis{loop.var, loop.lo, free}))});
     if (free == *hi) return first;

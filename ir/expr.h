@@ -55,6 +55,8 @@ class Expr {
   const Node* operator->() const { return node_.get(); }
   const Node* get() const { return node_.get(); }
   bool same(const Expr& other) const { return node_ == other.node_; }
+  // Has other owners: only such a node can be met twice on a walk.
+  bool is_shared() const { return node_.use_count() > 1; }
 
  private:
   std::shared_ptr<const Node> node_;

@@ -5,6 +5,58 @@
 namespace quern::ir {
 namespace {
 
+// The children of a statement, field by field; of a const one, to be read.
+template <typename Node, typename On>
+void each_field(Node& node, On& on) {
+  using T = std::remove_const_t<Node>;
+  if constexpr (std::is_same_v<T, Block>) {
+    on.all(node.body);
+  } else if constexpr (std::is_same_v<T, Alloc>) {
+    on(node.buffer);
+  } else if constexpr (std::is_same_v<T, For>) {
+    on(node.lo);
+    on(node.hi);
+    on(node.step);
+    on.body(node.body);
+  } else if constexpr (std::is_same_v<T, If>) {
+    on(node.condition);
+    on.body(node.then);
+    on(node.otherwise);
+  } else if constexpr (std::is_same_v<T, Let>) {
+    on(node.value);
+  } else if constexpr (std::is_same_v<T, Store>) {
+    on(node.buffer);
+    on(node.index);
+    on(node.value);
+  } else if constexpr (std::is_same_v<T, Move>) {
+    on(node.to);
+    on(node.to_index);
+    on(node.from);
+    on(node.from_index);
+  } else if constexpr (std::is_same_v<T, Intrinsic>) {
+    on(node.args);
+  } else if constexpr (std::is_same_v<T, Map>) {
+    for (auto& axis : node.axes) on(axis);
+    on(node.where);
+    on.body(node.body);
+    on(node.barrier);
+  } else if constexpr (std::is_same_v<T, Fold>) {
+    for (auto& buffer : node.to) on(buffer);
+    for (auto& buffer : node.from) on(buffer);
+  } else if constexpr (std::is_same_v<T, Mma>) {
+    on(node.i);
+    on(node.j);
+    on(node.k);
+    on(node.acc);
+    on(node.a);
+    on(node.b);
+    on(node.accumulate);
+  } else {
+    static_assert(std::is_same_v<T, Role>);
+    on.body(node.body);
+  }
+}
+
 // Rewrites the children of one statement in a copy of it and notes whether any changed.
 class ChildMapper {
  public:
@@ -12,59 +64,40 @@ class ChildMapper {
 
   bool changed() const { return changed_; }
 
-  void map(Block& node) {
-    std::vector<Stmt> body;
-    for (Stmt& stmt : node.body) {
-      map(stmt);
-      if (stmt) body.push_back(std::move(stmt));
-    }
-    node.body = std::move(body);
+  void operator()(Expr& e) {
+    if (!e || !rewriter_.expr) return;
+    Expr next = rewriter_.expr(e);
+    changed_ = changed_ || !next.same(e);
+    e = std::move(next);
   }
-  void map(Alloc& node) { map(node.buffer); }
-  void map(For& node) {
-    map(node.lo);
-    map(node.hi);
-    map(node.step);
-    map_body(node.body);
+  void operator()(std::vector<Expr>& list) {
+    for (Expr& e : list) (*this)(e);
   }
-  void map(If& node) {
-    map(node.condition);
-    map_body(node.then);
-    map(node.otherwise);
+  void operator()(Axis& axis) {
+    (*this)(axis.lo);
+    (*this)(axis.hi);
   }
-  void map(Let& node) { map(node.value); }
-  void map(Store& node) {
-    map(node.buffer);
-    map(node.index);
-    map(node.value);
+  void operator()(Stmt& stmt) {
+    if (stmt && rewriter_.stmt) replace(stmt, rewriter_.stmt(stmt));
   }
-  void map(Move& node) {
-    map(node.to);
-    map(node.to_index);
-    map(node.from);
-    map(node.from_index);
+  void body(Stmt& stmt) {
+    (*this)(stmt);
+    if (!stmt) replace(stmt, block({}));
   }
-  void map(Intrinsic& node) { map(node.args); }
-  void map(Map& node) {
-    for (Axis& axis : node.axes) map(axis);
-    map(node.where);
-    map_body(node.body);
-    map(node.barrier);
+  void all(std::vector<Stmt>& list) {
+    for (Stmt& stmt : list) (*this)(stmt);
+    std::erase(list, nullptr);
   }
-  void map(Fold& node) {
-    for (BufferRef& buffer : node.to) map(buffer);
-    for (BufferRef& buffer : node.from) map(buffer);
+  void operator()(TensorRef& tensor) {
+    if (rewriter_.buffer) replace(tensor, rewriter_.buffer(tensor));
   }
-  void map(Mma& node) {
-    map(node.i);
-    map(node.j);
-    map(node.k);
-    map(node.acc);
-    map(node.a);
-    map(node.b);
-    map(node.accumulate);
+  void operator()(BufferRef& buffer) {
+    if (!rewriter_.buffer) return;
+    const TensorRef next = rewriter_.buffer(buffer);
+    if (next == buffer) return;
+    replace(buffer, std::dynamic_pointer_cast<const Buffer>(next));
+    ensure(buffer != nullptr, "a buffer is replaced by a buffer");
   }
-  void map(Role& node) { map_body(node.body); }
 
  private:
   template <typename T>
@@ -73,49 +106,52 @@ class ChildMapper {
     old = std::move(next);
   }
 
-  void map(Expr& e) {
-    if (!e || !rewriter_.expr) return;
-    Expr next = rewriter_.expr(e);
-    changed_ = changed_ || !next.same(e);
-    e = std::move(next);
-  }
-  void map(std::vector<Expr>& list) {
-    for (Expr& e : list) map(e);
-  }
-  void map(Axis& axis) {
-    map(axis.lo);
-    map(axis.hi);
-  }
-  void map(Stmt& stmt) {
-    if (stmt && rewriter_.stmt) replace(stmt, rewriter_.stmt(stmt));
-  }
-  void map_body(Stmt& stmt) {
-    map(stmt);
-    if (!stmt) replace(stmt, block({}));
-  }
-  void map(TensorRef& tensor) {
-    if (rewriter_.buffer) replace(tensor, rewriter_.buffer(tensor));
-  }
-  void map(BufferRef& buffer) {
-    if (!rewriter_.buffer) return;
-    const TensorRef next = rewriter_.buffer(buffer);
-    if (next == buffer) return;
-    replace(buffer, std::dynamic_pointer_cast<const Buffer>(next));
-    ensure(buffer != nullptr, "a buffer is replaced by a buffer");
-  }
-
   const Rewriter& rewriter_;
   bool changed_ = false;
 };
+
+// Shows the expressions and the statements right below a statement.
+template <typename OnExpr, typename OnStmt>
+class ChildReader {
+ public:
+  ChildReader(const OnExpr& on_expr, const OnStmt& on_stmt) : on_expr_(on_expr), on_stmt_(on_stmt) {}
+
+  void operator()(const Expr& e) const {
+    if (e) on_expr_(e);
+  }
+  void operator()(const std::vector<Expr>& list) const {
+    for (const Expr& e : list) (*this)(e);
+  }
+  void operator()(const Axis& axis) const {
+    (*this)(axis.lo);
+    (*this)(axis.hi);
+  }
+  void operator()(const Stmt& stmt) const {
+    if (stmt) on_stmt_(stmt);
+  }
+  void body(const Stmt& stmt) const { (*this)(stmt); }
+  void all(const std::vector<Stmt>& list) const {
+    for (const Stmt& stmt : list) (*this)(stmt);
+  }
+  void operator()(const TensorRef&) const {}
+  void operator()(const BufferRef&) const {}
+
+ private:
+  const OnExpr& on_expr_;
+  const OnStmt& on_stmt_;
+};
+
+template <typename OnExpr, typename OnStmt>
+void read_children(const Stmt& stmt, const OnExpr& on_expr, const OnStmt& on_stmt) {
+  const ChildReader reader(on_expr, on_stmt);
+  std::visit([&](const auto& node) { each_field(node, reader); }, stmt->value);
+}
 
 void visit_below(const Stmt& stmt, Enclosing& enclosing,
                  const std::function<bool(const Stmt&, const Enclosing&)>& function) {
   if (!function(stmt, enclosing)) return;
   enclosing.push_back(stmt.get());
-  map_children(stmt, {.stmt = [&](const Stmt& child) {
-                 visit_below(child, enclosing, function);
-                 return child;
-               }});
+  read_children(stmt, [](const Expr&) {}, [&](const Stmt& child) { visit_below(child, enclosing, function); });
   enclosing.pop_back();
 }
 
@@ -124,7 +160,7 @@ void visit_below(const Stmt& stmt, Enclosing& enclosing,
 Stmt map_children(const Stmt& stmt, const Rewriter& rewriter) {
   ChildMapper mapper(rewriter);
   StmtNode copy = *stmt;
-  std::visit([&](auto& node) { mapper.map(node); }, copy.value);
+  std::visit([&](auto& node) { each_field(node, mapper); }, copy.value);
   return mapper.changed() ? std::make_shared<const StmtNode>(std::move(copy)) : stmt;
 }
 
@@ -141,10 +177,7 @@ void visit(const Stmt& stmt, const std::function<bool(const Stmt&, const Enclosi
 }
 
 void for_each_expr(const Stmt& stmt, const std::function<void(const Expr&)>& function) {
-  map_children(stmt, {.expr = [&](const Expr& e) {
-                 function(e);
-                 return e;
-               }});
+  read_children(stmt, function, [](const Stmt&) {});
 }
 
 void for_each_expr_below(const Stmt& stmt, const std::function<void(const Expr&)>& function) {

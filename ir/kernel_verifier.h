@@ -78,7 +78,9 @@ class KernelVerifier {
 
   const Kernel& kernel_;
   std::unordered_set<const Variable*> variables_;
-  std::unordered_map<const Tensor*, int> buffers_;  // visible ones, and the role that they were declared in
+  std::unordered_map<const Tensor*, int> buffers_;   // visible ones, and the role that they were declared in
+  std::vector<const Variable*> declared_variables_;  // in order, to go again
+  std::vector<const Tensor*> declared_buffers_;
   ThreadScope threads_;
   int roles_ = 0;
   const Map* map_ = nullptr;  // the innermost, with Via::threads, ldmatrix or stmatrix
@@ -88,13 +90,14 @@ class KernelVerifier {
 // What is declared inside ends with it.
 template <typename Body>
 void KernelVerifier::nested(Body&& body) {
-  const auto variables = variables_;
-  const auto buffers = buffers_;
+  const std::size_t variables = declared_variables_.size(), buffers = declared_buffers_.size();
   const ThreadScope threads = threads_;
   const Map* map = map_;
   body();
-  variables_ = variables;
-  buffers_ = buffers;
+  for (; declared_variables_.size() > variables; declared_variables_.pop_back()) {
+    variables_.erase(declared_variables_.back());
+  }
+  for (; declared_buffers_.size() > buffers; declared_buffers_.pop_back()) buffers_.erase(declared_buffers_.back());
   threads_ = threads;
   map_ = map;
 }

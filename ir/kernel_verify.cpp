@@ -134,11 +134,13 @@ void KernelVerifier::check_on_chip(const Buffer& buffer) {
 void KernelVerifier::declare(const VarRef& var) {
   require(var != nullptr, "a declared variable exists");
   require(variables_.insert(var.get()).second, "{} is declared once", var->name);
+  declared_variables_.push_back(var.get());
 }
 
 void KernelVerifier::declare(const BufferRef& buffer) {
   require(kernel_.form == Form::tile || buffer->rank() == 1, "in thread form {} is flat", buffer->name);
   require(buffers_.emplace(buffer.get(), threads_.role).second, "{} is declared once", buffer->name);
+  declared_buffers_.push_back(buffer.get());
 }
 
 const Buffer& KernelVerifier::visible(const Tensor& tensor) const {

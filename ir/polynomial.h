@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <memory_resource>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -88,13 +89,14 @@ class Pool {
   Expr factor(const Node* atom, DType dtype);
   Expr product(std::uint32_t monomial, std::int64_t times, DType dtype);
 
-  std::unordered_map<const Node*, const Node*, ShallowHash, ShallowEqual> unique_;
-  std::unordered_map<const Node*, Entry> nodes_;
-  std::unordered_map<const Node*, Expr> imported_;  // foreign node -> ours; both are kept alive
+  std::pmr::monotonic_buffer_resource memory_;  // of the tables, which only grow
+  std::pmr::unordered_map<const Node*, const Node*, ShallowHash, ShallowEqual> unique_{&memory_};
+  std::pmr::unordered_map<const Node*, Entry> nodes_{&memory_};
+  std::pmr::unordered_map<const Node*, Expr> imported_{&memory_};  // foreign node -> ours; both are kept alive
   std::vector<Expr> foreign_;
   std::vector<Atoms> monomials_;
-  std::unordered_map<Atoms, std::uint32_t, AtomsHash> monomial_numbers_;
-  std::unordered_map<const Node*, Polynomial> polynomials_;
+  std::pmr::unordered_map<Atoms, std::uint32_t, AtomsHash> monomial_numbers_{&memory_};
+  std::pmr::unordered_map<const Node*, Polynomial> polynomials_{&memory_};
 };
 
 }  // namespace quern::ir

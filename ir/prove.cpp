@@ -138,14 +138,15 @@ std::optional<Simplifier::Split> Simplifier::split_at(const Polynomial& p, const
   Split split;
   split.rest.constant = p.constant;
   for (const Term& term : p.terms) {
-    Pool::Atoms atoms = pool_.atoms(term.monomial);
-    const auto it = std::find(atoms.begin(), atoms.end(), atom);
-    if (it == atoms.end()) {
+    const Pool::Atoms& all = pool_.atoms(term.monomial);
+    const auto times = std::count(all.begin(), all.end(), atom);
+    if (times > 1) return std::nullopt;
+    if (times == 0) {
       split.rest.terms.push_back(term);
       continue;
     }
-    atoms.erase(it);
-    if (std::find(atoms.begin(), atoms.end(), atom) != atoms.end()) return std::nullopt;
+    Pool::Atoms atoms = all;
+    std::erase(atoms, atom);
     Polynomial one;
     if (atoms.empty()) {
       one.constant = term.coefficient;
@@ -166,18 +167,19 @@ bool Simplifier::eliminate(const Polynomial& p, const Node* atom, Budget& budget
   const auto& [a, b, positive] = *split;
   const auto with = [&](const Polynomial& bound) { return nonnegative(add(pool_.multiply(a, bound), b), budget); };
   const auto with_operand = [&](std::size_t i) { return with(wide(atom->args[i])); };
-  // The constant bound, where there is one: other atoms may be worth more as they are.
-  const auto with_constant = [&] {
+  // The constant bound, where there is one that has not been `tried`: other atoms may be worth more as they are.
+  const auto with_constant = [&](const Polynomial* tried = nullptr) {
     const Range r = range(pool_.expr(atom));
     const auto& end = positive ? r.lo : r.hi;
     Polynomial constant;
     constant.constant = end.value_or(0);
-    return end && with(constant);
+    return end && !(tried && constant == *tried) && with(constant);
   };
   if (atom->kind == ExprKind::variable) {
     const Scope::Bound* bound = bound_of(atom);
-    if (positive ? with(bound->lo) : bound->hi && with(*bound->hi)) return true;
-    return with_constant();
+    const Polynomial* own = positive ? &bound->lo : bound->hi ? &*bound->hi : nullptr;
+    if (own && with(*own)) return true;
+    return with_constant(own);
   }
   switch (atom->op) {
     case Op::min:

@@ -12,26 +12,33 @@ class Transformer {
 
   Expr operator()(const Expr& e) {
     if (!e) return e;
+    if (!e.is_shared()) return function_(with_new_children(e));
     const auto known = done_.find(e.get());
     if (known != done_.end()) return known->second;
-    std::vector<Expr> args;
-    args.reserve(e->args.size());
-    for (const Expr& arg : e->args) args.push_back((*this)(arg));
-    Expr fill = (*this)(e->fill);
-    Expr where = (*this)(e->where);
-    Expr rebuilt;
-    std::vector<Axis> axes;
-    if (e->reduce && ranges_change(*e->reduce, axes)) {
-      rebuilt = reduce(e->reduce->reducer, std::move(axes), std::move(args), std::move(where), e->reduce->contract);
-    } else {
-      rebuilt = with_children(e, std::move(args), std::move(fill), std::move(where));
-    }
-    rebuilt = function_(rebuilt);
+    Expr result = function_(with_new_children(e));
     kept_.push_back(e);
-    return done_[e.get()] = rebuilt;
+    return done_[e.get()] = result;
   }
 
  private:
+  Expr with_new_children(const Expr& e) {
+    std::vector<Expr> args;  // empty as long as none has changed
+    for (std::size_t i = 0; i < e->args.size(); ++i) {
+      Expr arg = (*this)(e->args[i]);
+      if (args.empty() && arg.same(e->args[i])) continue;
+      if (args.empty()) args = e->args;
+      args[i] = std::move(arg);
+    }
+    Expr fill = (*this)(e->fill);
+    Expr where = (*this)(e->where);
+    std::vector<Axis> axes;
+    const bool other_ranges = e->reduce && ranges_change(*e->reduce, axes);
+    if (!other_ranges && args.empty() && fill.same(e->fill) && where.same(e->where)) return e;
+    if (args.empty()) args = e->args;
+    if (!other_ranges) return with_children(e, std::move(args), std::move(fill), std::move(where));
+    return reduce(e->reduce->reducer, std::move(axes), std::move(args), std::move(where), e->reduce->contract);
+  }
+
   bool ranges_change(const ReduceInfo& info, std::vector<Axis>& axes) {
     bool changed = false;
     for (const Axis& axis : info.axes) {
@@ -47,7 +54,7 @@ class Transformer {
 };
 
 void visit(const Expr& e, const std::function<bool(const Expr&)>& function, std::unordered_set<const Node*>& seen) {
-  if (!e || !seen.insert(e.get()).second || !function(e)) return;
+  if (!e || (e.is_shared() && !seen.insert(e.get()).second) || !function(e)) return;
   for (const Expr& arg : e->args) visit(arg, function, seen);
   visit(e->fill, function, seen);
   visit(e->where, function, seen);

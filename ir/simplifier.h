@@ -2,6 +2,7 @@
 // The machinery behind ir/simplify.h. Inside ir/: others use that header.
 
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -47,12 +48,13 @@ class Assumptions::Scope {
   std::vector<std::pair<const Node*, Expr>> values;  // variables that stand for conditions
   std::vector<std::pair<const Tensor*, Interval>> elements;
 
-  // Learnt. Foreign nodes are kept alive beside what became of them.
-  std::unordered_map<const Node*, std::pair<Expr, Expr>> simplified;
-  std::unordered_map<const Node*, std::pair<Expr, Polynomial>> linear;
-  std::unordered_map<const Node*, Range> ranges;
-  std::unordered_map<const Node*, std::int64_t> divisors;
-  std::unordered_map<const Node*, Polynomial> wide;
+  // Learnt. Foreign nodes are kept alive beside what became of them. Many small entries that all go with the scope.
+  std::pmr::monotonic_buffer_resource memory;
+  std::pmr::unordered_map<const Node*, std::pair<Expr, Expr>> simplified{&memory};
+  std::pmr::unordered_map<const Node*, std::pair<Expr, Polynomial>> linear{&memory};
+  std::pmr::unordered_map<const Node*, Range> ranges{&memory};
+  std::pmr::unordered_map<const Node*, std::int64_t> divisors{&memory};
+  std::pmr::unordered_map<const Node*, Polynomial> wide{&memory};
 };
 
 // Works in one scope. Expressions given to its methods are the pool's and simplified, but for `simplify` itself.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <set>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "codegen/cuda/embedded.h"
@@ -42,15 +43,17 @@ std::vector<PreludePiece> read_pieces() {
   return pieces;
 }
 
-bool mentions_all(const auto& identifiers, const PreludePiece& piece) {
-  return std::ranges::all_of(piece.names,
-                             [&](std::string_view name) { return std::ranges::binary_search(identifiers, name); });
+using Identifiers = std::unordered_set<std::string_view>;
+
+bool mentions_all(const Identifiers& identifiers, const PreludePiece& piece) {
+  return std::ranges::all_of(piece.names, [&](std::string_view name) { return identifiers.contains(name); });
 }
 
 class Selection {
  public:
   explicit Selection(std::string_view text) : used_(prelude_pieces().size()), printed_(prelude_pieces().size()) {
-    std::vector<std::string> known = identifiers(text);
+    const std::vector<std::string_view> own = identifiers(text);
+    Identifiers known(own.begin(), own.end());
     bool grows = true;
     while (grows) {
       grows = false;
@@ -58,8 +61,7 @@ class Selection {
         const PreludePiece& piece = prelude_pieces()[p];
         if (used_[p] || !mentions_all(known, piece)) continue;
         used_[p] = grows = true;
-        known.insert(known.end(), piece.mentions.begin(), piece.mentions.end());
-        std::ranges::sort(known);
+        known.insert(piece.mentions.begin(), piece.mentions.end());
       }
     }
   }
@@ -76,8 +78,9 @@ class Selection {
     if (printed_[p]) return;
     printed_[p] = true;
     const PreludePiece& piece = prelude_pieces()[p];
+    const Identifiers mentions(piece.mentions.begin(), piece.mentions.end());
     for (std::size_t q = 0; q < used_.size(); ++q) {
-      if (used_[q] && mentions_all(piece.mentions, prelude_pieces()[q])) print(q);
+      if (used_[q] && mentions_all(mentions, prelude_pieces()[q])) print(q);
     }
     text_ += piece.text;
     text_ += '\n';
@@ -120,8 +123,8 @@ std::vector<std::string> read_reserved() {
 
 }  // namespace
 
-std::vector<std::string> identifiers(std::string_view text) {
-  std::vector<std::string> names;
+std::vector<std::string_view> identifiers(std::string_view text) {
+  std::vector<std::string_view> names;
   std::size_t i = 0;
   while (i < text.size()) {
     if (text.substr(i, 2) == "//") {
@@ -134,7 +137,7 @@ std::vector<std::string> identifiers(std::string_view text) {
     } else if (begins_name(text[i])) {
       const std::size_t begin = i;
       while (i < text.size() && continues_name(text[i])) ++i;
-      names.emplace_back(text.substr(begin, i - begin));
+      names.push_back(text.substr(begin, i - begin));
     } else if (std::isdigit(static_cast<unsigned char>(text[i]))) {
       while (i < text.size() && continues_name(text[i])) ++i;
     } else {

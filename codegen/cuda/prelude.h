@@ -12,8 +12,8 @@ namespace quern::codegen {
 // occurs in the text.
 struct PreludePiece {
   std::vector<std::string_view> names;
-  std::string_view text;              // without the marker
-  std::vector<std::string> mentions;  // all identifiers in `text`, sorted
+  std::string_view text;                   // without the marker
+  std::vector<std::string_view> mentions;  // all identifiers in `text`, sorted
 };
 
 std::span<const PreludePiece> prelude_pieces();
@@ -25,7 +25,7 @@ std::string prelude_for(std::string_view text);
 // generator define.
 std::span<const std::string> reserved_names();
 
-// The identifiers in C++ text, each once, sorted. Comments and string literals hold none.
-std::vector<std::string> identifiers(std::string_view text);
+// The identifiers in C++ text, each once, sorted, as parts of it. Comments and string literals hold none.
+std::vector<std::string_view> identifiers(std::string_view text);
 
 }  // namespace quern::codegen

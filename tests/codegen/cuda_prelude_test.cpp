@@ -9,7 +9,7 @@
 namespace quern::codegen {
 namespace {
 
-bool is_defined(const std::string& name) {
+bool is_defined(std::string_view name) {
   return std::ranges::any_of(prelude_pieces(), [&](const PreludePiece& piece) { return piece.names[0] == name; });
 }
 
@@ -23,7 +23,7 @@ TEST(Prelude, DefinesEveryIntrinsicOfTheTable) {
 
 TEST(Prelude, DefinesEveryFunctionThatTheTableSpellsWithIt) {
   for (const ir::ScalarFunction& row : ir::scalar_functions()) {
-    for (const std::string& name : identifiers(row.cuda)) {
+    for (const std::string_view name : identifiers(row.cuda)) {
       if (!name.starts_with("q_")) continue;
       EXPECT_TRUE(is_defined(name)) << name;
     }
@@ -49,7 +49,7 @@ TEST(Prelude, OverloadsOfATypeComeWithThatType) {
 
 TEST(Prelude, CommentsAndLiteralsUseNothing) {
   EXPECT_EQ(prelude_for("// copy<16>(a, b) to q_max\nasm(\"q_min \\\" q_abs\");"), "");
-  EXPECT_EQ(identifiers("a1 = 0x1fu + b_2 * 3e5f; // c"), (std::vector<std::string>{"a1", "b_2"}));
+  EXPECT_EQ(identifiers("a1 = 0x1fu + b_2 * 3e5f; // c"), (std::vector<std::string_view>{"a1", "b_2"}));
 }
 
 TEST(Prelude, NamesOfPiecesAreReserved) {
