@@ -119,16 +119,24 @@ class Hoister {
     return found;
   }
 
+  static bool is_same(const Expr& e, const Expr& division) {
+    return e->kind == ExprKind::call && e->op == division->op && equal(e, division);
+  }
+
   static void count(const Expr& e, const Expr& division, int& total) {
     if (!e) return;
-    if (equal(e, division)) ++total;
+    if (is_same(e, division)) ++total;
     for (const Expr& arg : e->args) count(arg, division, total);
     count(e->fill, division, total);
   }
 
   static Stmt replaced(const Stmt& stmt, const Expr& division, const VarRef& var) {
-    const auto replace = [&](const Expr& node) { return equal(node, division) ? Expr(var) : node; };
-    return transform(stmt, [&](const Expr& e) { return transform(e, replace); });
+    const auto replace = [&](const Expr& node) { return is_same(node, division) ? Expr(var) : node; };
+    return transform(stmt, [&](const Expr& e) {
+      int occurs = 0;
+      count(e, division, occurs);
+      return occurs > 0 ? transform(e, replace) : e;
+    });
   }
 
   std::unordered_set<const Variable*> known_;  // in scope

@@ -53,6 +53,7 @@ class Assumptions::Scope {
   std::pmr::unordered_map<const Node*, std::pair<Expr, Expr>> simplified{&memory};
   std::pmr::unordered_map<const Node*, std::pair<Expr, Polynomial>> linear{&memory};
   std::pmr::unordered_map<const Node*, Range> ranges{&memory};
+  std::pmr::unordered_map<const Node*, Interval> proven{&memory};  // what range() has told, by proofs too
   std::pmr::unordered_map<const Node*, std::int64_t> divisors{&memory};
   std::pmr::unordered_map<const Node*, Polynomial> wide{&memory};
 };

@@ -261,11 +261,13 @@ Interval range(const Expr& e, const Assumptions& assumptions) {
   const Range r = simplifier.range(simple);
   Interval result{r.lo, r.hi};
   if (is_constant(simple) || !is_integer(simple->dtype) || simple->dtype == DType::u64) return result;
+  auto& proven = assumptions.scope()->proven;
+  if (const auto it = proven.find(simple.get()); it != proven.end()) return it->second;
   const Polynomial& p = simplifier.wide(simple);
   if (const auto lo = simplifier.lower_bound(p); lo && (!r.lo || *lo > *r.lo)) result.lo = lo;
   if (const auto below = simplifier.lower_bound(scaled(p, -1)); below && (!r.hi || -*below < *r.hi))
     result.hi = -*below;
-  return result;
+  return proven[simple.get()] = result;
 }
 
 std::int64_t divisor(const Expr& e, const Assumptions& assumptions) {
