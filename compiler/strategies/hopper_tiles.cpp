@@ -90,7 +90,8 @@ Stmt load_tile(const Emitter& emitter, const LoadStep& step, const TileLoad& loa
   if (load.full) {
     std::vector<Expr> index;
     for (const Expr& e : load.source->args) index.push_back(scope.lower(e));
-    scope.store(load.shared, load.place, read(emitter.param(*load.source->tensor), std::move(index), zero));
+    const Expr own = read(emitter.param(*load.source->tensor), std::move(index), zero);
+    scope.store(load.shared, load.place, load.matrix ? load.matrix : own);
     map.via = load.via;
     map.barrier = load.full;
     map.multicast = load.multicast;

@@ -58,6 +58,7 @@ struct TileLoad {
   ir::BufferRef shared;             // where it goes,
   std::vector<ir::Expr> place;      // and to which element
   ir::Expr full;                    // the mbarrier that counts a bulk copy's bytes; absent: ordinary loads,
+  ir::Expr matrix;                  // what a bulk copy reads where the source's axes are not the tile's
   ir::Expr inside;                  // of zeros where this does not hold
   ir::Via via = ir::Via::tma_load;  // of a bulk copy
   std::uint16_t multicast = 0;

@@ -79,6 +79,31 @@ bool is_tile(const Expr& source, const Contraction& c, const std::vector<Axis>& 
   return true;
 }
 
+int reads_of(const Program& program, const Tensor& tensor) {
+  int count = 0;
+  for (const Definition& definition : program.definitions) {
+    visit(definition.value, [&](const Expr& e) {
+      count += e->kind == ExprKind::read && e->tensor.get() == &tensor ? 1 : 0;
+      return true;
+    });
+  }
+  return count;
+}
+
+// x[position, ..., k], whose positions are all the axes of m, in their order and dense, and which is read nowhere else.
+bool is_matrix_of_rows(const Program& program, const Expr& source, const Contraction& c) {
+  const Tensor& tensor = *source->tensor;
+  if (source->fill && !is_zero(source->fill)) return false;
+  if (!tensor.strides.empty() || !c.batch.empty() || c.k.size() != 1 || source->args.size() != c.m.size() + 1) {
+    return false;
+  }
+  for (std::size_t d = 0; d < c.m.size(); ++d) {
+    if (!is_variable(source->args[d], c.m[d].var)) return false;
+    if (d > 0 && !equal(simplify(c.m[d].hi), simplify(tensor.shape[d]))) return false;
+  }
+  return is_axis(source->args.back(), c.k) && reads_of(program, tensor) == 1;
+}
+
 // The range of what is left of an index of a convolution at its first position.
 std::optional<Interval> taps_of(const Expr& index, const Axis& position, const Assumptions& known) {
   const auto stride = coefficient(index, position.var, known);
@@ -139,7 +164,9 @@ std::optional<WgmmaProblem> analyze_wgmma(const Program& program) {
   std::vector<Axis> axes = c.product->axes;
   axes.insert(axes.end(), c.k.begin(), c.k.end());
   problem.a.im2col = is_convolution(a, c, known_in(program, program.facts, axes));
-  if (!problem.a.im2col && (c.m.size() != 1 || !is_tile(a, c, c.m))) return {};
+  problem.a.is_rows = !problem.a.im2col && c.m.size() > 1;
+  const bool is_read_in_tiles = problem.a.is_rows ? is_matrix_of_rows(program, a, c) : is_tile(a, c, c.m);
+  if (!problem.a.im2col && !is_read_in_tiles) return {};
   if (!is_tile(b, c, c.n)) return {};
   // The axis that memory walks, where it is one of k.
   const auto innermost = [&](const Expr& source) {
@@ -160,6 +187,18 @@ std::optional<WgmmaProblem> analyze_wgmma(const Program& program) {
   problem.n = extent_product(c.n);
   problem.batch = extent_product(c.batch);
   return problem;
+}
+
+BufferRef as_matrix(Kernel& kernel, const TensorRef& param, const Expr& rows, const Expr& columns) {
+  const auto at = std::ranges::find_if(kernel.params, [&](const BufferRef& p) { return p == param; });
+  ensure(at != kernel.params.end(), "a matrix is a parameter");
+  auto matrix = std::make_shared<Buffer>(**at);
+  matrix->shape = {rows, columns};
+  for (Fact& fact : kernel.facts) {
+    if (fact.tensor == param) fact.tensor = matrix;
+  }
+  *at = matrix;
+  return matrix;
 }
 
 bool is_row_major(const WgmmaProblem& problem, const Definition& definition, const AxisMap& to_space) {

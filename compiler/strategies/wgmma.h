@@ -43,6 +43,7 @@ struct WgmmaOperand {
   ir::Expr source;            // the read
   bool k_contiguous = false;  // its last axis is the innermost one of k
   bool im2col = false;
+  bool is_rows = false;  // several axes of m, dense and in their order: rows of a matrix
 };
 
 struct WgmmaProblem {
@@ -55,6 +56,9 @@ struct WgmmaProblem {
 
 // Nothing where tensor cores do not compute it: dtypes, contract, or an access that no tensor map says.
 std::optional<WgmmaProblem> analyze_wgmma(const ir::Program& program);
+
+// The kernel's parameter for a tensor whose axes but the last are dense, as the matrix that it is.
+ir::BufferRef as_matrix(ir::Kernel& kernel, const ir::TensorRef& param, const ir::Expr& rows, const ir::Expr& columns);
 
 // An output that leaves by bulk stores: rows of one axis of n, below axes of m and batch.
 bool is_row_major(const WgmmaProblem& problem, const ir::Definition& definition, const AxisMap& to_space);

@@ -38,6 +38,9 @@ class Writer {
 
   Kernel run() {
     if (const std::string reason = why_not_in_bulk(); !reason.empty()) take_ordinary_loads(reason);
+    if (problem_.a.is_rows && bulk_) {
+      rows_ = as_matrix(kernel_, emitter_.param(*problem_.a.source->tensor), problem_.m, problem_.inner_k.hi);
+    }
     lay_out_grid();
     a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
     b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
@@ -237,6 +240,7 @@ class Writer {
                       .shared = staged.shared,
                       .place = {Expr(s), within, depth},
                       .full = bulk_ ? at(full_, s) : Expr(),
+                      .matrix = is_a && rows_ ? read(rows_, {own, k}, constant(operand.source->dtype, 0.0)) : Expr(),
                       .inside = both(less(own, is_a ? problem_.m : problem_.n), less(k, problem_.inner_k.hi)),
                       .via = operand.im2col ? Via::tma_im2col : Via::tma_load,
                       .multicast = shared ? everybody : std::uint16_t{0}});
@@ -343,6 +347,7 @@ class Writer {
   VarRef steps_ = make_var("steps");
   Staged a_{}, b_{};
   BufferRef full_, empty_, turn_, acc_, a_held_;
+  BufferRef rows_;  // the first operand as a matrix, where it is one of several axes
   VarRef group_ = make_var("g");
   std::optional<WgmmaEpilogue> epilogue_;
   std::vector<Stmt> body_;

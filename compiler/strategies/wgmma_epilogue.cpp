@@ -67,16 +67,8 @@ void WgmmaEpilogue::find_outputs() {
 // A parameter whose axes are all of m and then n, as the matrix that it is.
 BufferRef WgmmaEpilogue::as_rows(const Tensor& tensor) {
   const TensorRef param = emitter_.param(tensor);
-  const auto at = std::ranges::find_if(kernel_.params, [&](const BufferRef& p) { return p == param; });
-  ensure(at != kernel_.params.end(), "an output is a parameter");
-  if (problem_.contraction.m.size() == 1) return *at;
-  auto matrix = std::make_shared<Buffer>(**at);
-  matrix->shape = {problem_.m, problem_.n};
-  for (Fact& fact : kernel_.facts) {
-    if (fact.tensor == param) fact.tensor = matrix;
-  }
-  *at = matrix;
-  return matrix;
+  if (problem_.contraction.m.size() > 1) return as_matrix(kernel_, param, problem_.m, problem_.n);
+  return *std::ranges::find_if(kernel_.params, [&](const BufferRef& p) { return p == param; });
 }
 
 std::vector<Expr> WgmmaEpilogue::row_index(const Sent& sent, const WgmmaTile& tile, const Expr& row,

@@ -190,11 +190,11 @@ TEST(Partition, WhatIsAheadOfAttentionAndBehindItStaysApart) {
   const std::string projected =
       "u[b, i, c] = bf16(sum[p](f32(q[b, i, p]) * f32(w[p, c])))\n"
       "s[b, i, j] = sum[p](f32(u[b, i, p]) * f32(k[b, j, p])) * 0.125\n";
-  EXPECT_EQ(kernels_on_hopper(attention(projected, kMixture)), "contraction attention ");
+  EXPECT_EQ(kernels_on_hopper(attention(projected, kMixture)), "wgmma attention ");
   const std::string followed =
       "o[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / l[b, i])\n"
       "y[b, i, c] = bf16(sum[p](f32(o[b, i, p]) * f32(w[p, c])))\n";
-  EXPECT_EQ(kernels_on_hopper(attention(kScores, followed)), "attention contraction ");
+  EXPECT_EQ(kernels_on_hopper(attention(kScores, followed)), "attention wgmma ");
 }
 
 TEST(Partition, WhatIsNotAttentionIsNotTakenForIt) {

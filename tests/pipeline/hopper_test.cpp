@@ -62,6 +62,15 @@ constexpr Case kCases[] = {
     {"AConvolutionOfPixels",
      R"(kernel f(x: f16[3, 7, 9, 72], w: f16[40, 72]) -> (y: f16[3, 4, 5, 40]) {
        y[n, h, v, o] = f16(sum[c](f32(x[n, h * 2, v * 2, c]) * f32(w[o, c]))) })"},
+    {"ALayerOnActivationsOfThreeAxes",
+     R"(kernel f(x: bf16[3, 70, 72], w: bf16[72, 136], b: f32[136], r: bf16[3, 70, 136]) -> (y: bf16[3, 70, 136]) {
+       s[n, i, j] = sum[p](f32(x[n, i, p]) * f32(w[p, j]))
+       y[n, i, j] = bf16(gelu(s[n, i, j] + b[j]) + f32(r[n, i, j])) })"},
+    {"ALayerOnOddActivationsOfFourAxes",
+     R"(kernel f(x: f16[2, 5, 13, 37], w: f16[33, 37]) -> (y: f16[2, 5, 13, 33], t: f32[2, 5, 13]) {
+       s[n, h, i, j] = sum[p](f32(x[n, h, i, p]) * f32(w[j, p]))
+       y[n, h, i, j] = f16(s[n, h, i, j])
+       t[n, h, i] = sum[j](f32(y[n, h, i, j])) })"},
     {"SumsOfRows",
      R"(kernel f(x: bf16[70, 72], w: bf16[200, 72], b: f32[200], g: f32[200])
          -> (y: bf16[70, 200], r: f32[70], q: f32[70]) {
@@ -138,6 +147,9 @@ TEST(Hopper, SizesAreToldAtRunTime) {
            std::pair("kernel f(x: bf16[m, 72], w: bf16[72, 136]) -> (y: bf16[m, 136]) {\n"
                      "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j]))) }",
                      std::vector<std::int64_t>{0, 1, 67, 300}),
+           std::pair("kernel f(x: bf16[m, 7, 72], w: bf16[72, 136]) -> (y: bf16[m, 7, 136]) {\n"
+                     "y[b, i, j] = bf16(sum[p](f32(x[b, i, p]) * f32(w[p, j]))) }",
+                     std::vector<std::int64_t>{0, 1, 20}),
            std::pair("kernel f(x: bf16[n, 7, 9, 64], w: bf16[24, 3, 3, 64]) -> (y: bf16[n, 7, 9, 24]) {\n"
                      "y[b, h, v, o] = bf16(sum[r in 3, q in 3, c](f32(x[b, h + r - 1, v + q - 1, c] else 0) * "
                      "f32(w[o, r, q, c]))) }",
