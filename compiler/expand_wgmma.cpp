@@ -1,7 +1,9 @@
-// Mma of expand_tiles on warpgroup matrix instructions: descriptors of the operands' shared tiles, then one instruction
-// per 64 rows, accumulator's width and 32 bytes of k. Fences, commits and waits are the strategy's statements.
+// Mma of expand_tiles on warpgroup matrix instructions: descriptors of the operands' shared tiles, then one statement
+// per 64 rows and accumulator's width, for as many slices of 32 bytes of k as lie evenly. Fences, commits and waits are
+// the strategy's statements.
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "compiler/expander.h"
@@ -51,6 +53,18 @@ Steps steps_of(const std::vector<std::int64_t>& starts) {
            "slices of a wgmma operand are evenly spaced, in even rows");
   }
   return steps;
+}
+
+// The same of slices in registers: `place` of each, in elements. One at a time where the distances are not known.
+Steps steps_of(const Expr& place, const VarRef& slice, std::int64_t slices, const Assumptions& assumptions) {
+  const auto at = [&](std::int64_t s) { return substitute(place, {{slice, Expr(s)}}); };
+  std::vector<std::int64_t> starts;
+  for (std::int64_t s = 0; s < slices; ++s) {
+    const std::optional<std::int64_t> start = as_integer(simplify(at(s) - at(0), assumptions));
+    if (!start) return {};
+    starts.push_back(*start);
+  }
+  return steps_of(starts);
 }
 
 }  // namespace
@@ -131,52 +145,60 @@ Stmt Expander::expand_wgmma(const Mma& mma) {
       for (const RegisterDigit& loop : instructions.loops) none[loop.var] = Expr(0);
       return simplify(substitute(instructions.number, none), assumptions_);
     };
-    const auto advanced = [&](const Described& operand, const Instructions& instructions) {
+    const auto advanced = [&](const Described& operand, const Instructions& instructions, const Expr& at) {
       const Expr moved = operand.tiles.from_first(instructions.number, kDescriptorUnit) -
                          operand.tiles.from_first(of_warp(instructions), kDescriptorUnit);
-      const Expr units = moved + operand.slices.from_first(slice, kDescriptorUnit);
-      return element(operand.descriptor, 0) + cast(DType::u64, simplify(units, assumptions_));
+      const Expr units = simplify(moved + operand.slices.from_first(at, kDescriptorUnit), assumptions_);
+      return is_integer(units, 0) ? element(operand.descriptor, 0)
+                                  : element(operand.descriptor, 0) + cast(DType::u64, units);
     };
-    std::vector<Stmt> body;
     const bool in_registers = as_buffer(*mma.a->tensor).space == Space::fragment;
-    Expr a;
-    bool a_transposed = false;
+    std::optional<Described> a;
+    Fragment held;
     if (in_registers) {
-      const Fragment fragment =
-          prepare_fragment(mma.a, mma.i, mma.k, wgmma_a(byte_size(mma.a->dtype)), tiles.modes[0], Expr(slice));
-      Expr place = fragment.slice;
-      std::size_t loop = 0;
-      for (const Digit& digit : fragment.tiles) {
-        if (digit.place == Place::reg && digit.extent > 1) place = place + Expr(i.loops[loop++].var) * digit.stride;
-      }
-      a = element(fragment.registers, simplify(place, assumptions_));
+      held = prepare_fragment(mma.a, mma.i, mma.k, wgmma_a(byte_size(mma.a->dtype)), tiles.modes[0], Expr(slice));
     } else {
-      const Described described = describe(mma.a, mma.i, mma.k, kRows, of_warp(i), "a_tile");
-      body = described.make;
-      a = advanced(described, i);
-      a_transposed = described.transposed;
+      a = describe(mma.a, mma.i, mma.k, kRows, of_warp(i), "a_tile");
     }
     const Described b = describe(mma.b, mma.j, mma.k, columns, of_warp(j), "b_tile");
-    body.insert(body.end(), b.make.begin(), b.make.end());
+    const Steps a_steps = a ? a->slices : steps_of(held.slice, slice, slices, assumptions_);
 
+    // As many slices as lie evenly in both operands go into one statement.
+    const std::int64_t together = std::gcd(slices, std::gcd(a_steps.run, b.slices.run));
+    const VarRef group = make_var("slice");
+    assumptions_ = assumptions_.with(Axis{group, 0, slices / together});
+    const bool is_one = slices == together;
+    const Expr at = is_one ? Expr(0) : Expr(group) * together;
+    const auto in_fragment = [&] {
+      Expr place = substitute(held.slice, {{slice, at}});
+      std::size_t loop = 0;
+      for (const Digit& digit : held.tiles) {
+        if (digit.place == Place::reg && digit.extent > 1) place = place + Expr(i.loops[loop++].var) * digit.stride;
+      }
+      return element(held.registers, simplify(place, assumptions_));
+    };
     Expr accumulate = mma.accumulate ? simplified(mma.accumulate) : boolean(true);
-    if (!is_integer(accumulate, 1)) accumulate = simplify(either(accumulate, less(0, Expr(slice))), assumptions_);
+    if (!is_integer(accumulate, 1) && !is_one) {
+      accumulate = simplify(either(accumulate, less(0, Expr(group))), assumptions_);
+    }
     const Expr acc = element(flat_.at(mma.acc.get()), simplify(i.registers + j.registers, assumptions_));
     std::vector<Expr> args{acc,
-                           a,
-                           advanced(b, j),
+                           a ? advanced(*a, i, at) : in_fragment(),
+                           advanced(b, j, at),
                            accumulate,
                            Expr(columns),
-                           code(mma.a->dtype),
-                           code(mma.b->dtype),
-                           code(mma.acc->dtype)};
-    if (!in_registers) args.push_back(Expr(a_transposed ? 1 : 0));
+                           Expr(together),
+                           Expr(a_steps.step / (in_registers ? 1 : kDescriptorUnit)),
+                           Expr(b.slices.step / kDescriptorUnit)};
+    for (const DType dtype : {mma.a->dtype, mma.b->dtype, mma.acc->dtype}) args.push_back(code(dtype));
+    if (a) args.push_back(Expr(a->transposed ? 1 : 0));
     args.push_back(Expr(b.transposed ? 1 : 0));
-    const Stmt product =
-        make_stmt(Intrinsic{in_registers ? IntrinsicId::wgmma_registers : IntrinsicId::wgmma, std::move(args)});
+    const Stmt product = make_stmt(Intrinsic{a ? IntrinsicId::wgmma : IntrinsicId::wgmma_registers, std::move(args)});
     std::vector<RegisterDigit> loops = i.loops;
     loops.insert(loops.end(), j.loops.begin(), j.loops.end());
-    loops.push_back({slice, slices, 1, false});
+    if (!is_one) loops.push_back({group, slices / together, 1, false});
+    std::vector<Stmt> body = a ? a->make : std::vector<Stmt>();
+    body.insert(body.end(), b.make.begin(), b.make.end());
     body.push_back(loop_over(loops, product, false));
     return block(std::move(body));
   });

@@ -49,8 +49,12 @@ enum class IntrinsicId : std::uint8_t {
   stmatrix,          // (shared place, from registers, count, transposed)
   mma_sync,          // (acc, a, b registers, m, n, k, a dtype, b dtype, acc dtype)
   wgmma_descriptor,  // (to, shared place, leading bytes, stride bytes, swizzle bytes or 0)   a u64
-  wgmma,             // (acc, a descriptor, b descriptor, accumulate, n, a, b, acc dtype, a transposed, b transposed)
-  wgmma_registers,   // (acc, a registers, b descriptor, accumulate, n, a, b, acc dtype, b transposed)
+  // Both add up the products of 64 x n by `slices` of 32 bytes of k, which lie a step apart: in units of 16 bytes, or
+  // in
+  // elements of registers. The first product alone may replace the accumulator instead.
+  //   (acc, a, b descriptor, accumulate, n, slices, a step, b step, dtypes of a, b, acc, [a transposed,] b transposed)
+  wgmma,            // a: a descriptor
+  wgmma_registers,  // a: registers, never transposed
   wgmma_fence,
   wgmma_commit,  // ()
   wgmma_wait,    // (groups that may stay pending)

@@ -132,13 +132,14 @@ const Holders& holders_of(const Layout& layout, int lanes) {
   return holders;
 }
 
-void load_fragment(Execution& x, std::size_t operand, const Layout& layout, DType dtype, bool is_operand,
-                   Matrix& matrix) {
+// `first`: bytes from the operand's place to the fragment.
+void load_fragment(Execution& x, std::size_t operand, std::int64_t first, const Layout& layout, DType dtype,
+                   bool is_operand, Matrix& matrix) {
   const Holders& holders = holders_of(layout, x.lanes());
   const auto size = static_cast<std::size_t>(byte_size(dtype));
   std::vector<std::byte> registers(holders[0].size() * size);
   for (int lane = 0; lane < x.lanes(); ++lane) {
-    x.load(lane, x.place(operand, lane), registers);
+    x.load(lane, x.place(operand, lane) + first, registers);
     const std::vector<std::size_t>& held = holders[static_cast<std::size_t>(lane)];
     for (std::size_t r = 0; r < held.size(); ++r) set(matrix, held[r], dtype, &registers[r * size], is_operand);
   }
@@ -183,22 +184,26 @@ bool same_for_all(Execution& x, std::size_t operand) {
   return true;
 }
 
-// Operands: acc, a, b, accumulate, n, dtypes of a, b, acc, then transpositions.
+// Operands: acc, a, b, accumulate, n, slices, steps of a and b, dtypes of a, b, acc, then transpositions.
 bool wgmma_product(Execution& x, bool a_in_registers) {
-  const DType a_type = dtype(x, 5), b_type = dtype(x, 6), acc_type = dtype(x, 7);
+  const DType a_type = dtype(x, 8), b_type = dtype(x, 9), acc_type = dtype(x, 10);
   const int n = integer(x, 4), k = 32 / byte_size(a_type);
   if (!same_for_all(x, 2) || !same_for_all(x, 3) || (!a_in_registers && !same_for_all(x, 1))) return true;
   Matrix a(64, k, is_float(a_type)), b(n, k, is_float(a_type)), acc(64, n, is_float(a_type));
-  if (a_in_registers) {
-    load_fragment(x, 1, wgmma_a(byte_size(a_type)), a_type, true, a);
-  } else {
-    load_described(x, static_cast<std::uint64_t>(x.number(1, 0)), x.number(8, 0) != 0, a_type, a);
-  }
-  load_described(x, static_cast<std::uint64_t>(x.number(2, 0)), x.number(a_in_registers ? 8 : 9, 0) != 0, b_type, b);
   const Layout layout = wgmma_accumulator(n);
-  if (x.number(3, 0) != 0) load_fragment(x, 0, layout, acc_type, false, acc);
-  multiply(a, b, acc);
-  x.multiplied(std::int64_t{64} * n * k);
+  if (x.number(3, 0) != 0) load_fragment(x, 0, 0, layout, acc_type, false, acc);
+  const bool b_transposed = x.number(a_in_registers ? 11 : 12, 0) != 0;
+  for (std::int64_t slice = 0; slice < x.number(5, 0); ++slice) {
+    const std::int64_t a_moved = slice * x.number(6, 0), b_moved = slice * x.number(7, 0);
+    if (a_in_registers) {
+      load_fragment(x, 1, a_moved * byte_size(a_type), wgmma_a(byte_size(a_type)), a_type, true, a);
+    } else {
+      load_described(x, static_cast<std::uint64_t>(x.number(1, 0) + a_moved), x.number(11, 0) != 0, a_type, a);
+    }
+    load_described(x, static_cast<std::uint64_t>(x.number(2, 0) + b_moved), b_transposed, b_type, b);
+    multiply(a, b, acc);
+    x.multiplied(std::int64_t{64} * n * k);
+  }
   store_fragment(x, 0, layout, acc_type, acc);
   return true;
 }
@@ -258,9 +263,9 @@ bool mma_sync(Execution& x) {
   const int bytes = byte_size(a_type);
   ensure(m == 16 && n == 8 && k == 32 / bytes, "mma.sync multiplies 16 x 8 x 32 bytes");
   Matrix a(m, k, is_float(a_type)), b(n, k, is_float(a_type)), acc(m, n, is_float(a_type));
-  load_fragment(x, 1, mma_sync_a(bytes), a_type, true, a);
-  load_fragment(x, 2, mma_sync_b(bytes), b_type, true, b);
-  load_fragment(x, 0, mma_sync_c(), acc_type, false, acc);
+  load_fragment(x, 1, 0, mma_sync_a(bytes), a_type, true, a);
+  load_fragment(x, 2, 0, mma_sync_b(bytes), b_type, true, b);
+  load_fragment(x, 0, 0, mma_sync_c(), acc_type, false, acc);
   multiply(a, b, acc);
   x.multiplied(std::int64_t{m} * n * k);
   store_fragment(x, 0, mma_sync_c(), acc_type, acc);

@@ -85,7 +85,7 @@ std::string IntrinsicPrinter::print_matrix_product(const Intrinsic& intrinsic) {
     if (kind == 'r') append(arguments, expressions_.address(intrinsic.args[i]));
     if (kind == 'i' || kind == 't') append(arguments, expressions_.value(intrinsic.args[i]));
   }
-  return fmt::format("{}({})", function.name, arguments);
+  return fmt::format("{}{}({})", function.name, function.constants, arguments);
 }
 
 }  // namespace quern::codegen

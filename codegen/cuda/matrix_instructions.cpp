@@ -17,11 +17,13 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-// A product's shape: accumulator m x n, operands m x k and k x n.
+// A product's shape: accumulator m x n, operands m x k and k x n; of wgmma `slices` of them along k.
 struct Product {
   int m = 0, n = 0, k = 0;
   DType a{}, b{}, acc{};
   bool a_transposed = false, b_transposed = false;
+  int slices = 1;
+  std::int64_t a_step = 0, b_step = 0;
 };
 
 std::int64_t number(const Expr& e) {
@@ -37,20 +39,16 @@ Product product_of(const Intrinsic& intrinsic) {
   switch (intrinsic.id) {
     case IntrinsicId::mma_sync:
       return {size_of(x[3]), size_of(x[4]), size_of(x[5]), dtype_of(x[6]), dtype_of(x[7]), dtype_of(x[8])};
-    case IntrinsicId::wgmma: {
-      const DType a = dtype_of(x[5]);
-      return {64,
-              size_of(x[4]),
-              32 / byte_size(a),
-              a,
-              dtype_of(x[6]),
-              dtype_of(x[7]),
-              number(x[8]) != 0,
-              number(x[9]) != 0};
-    }
+    case IntrinsicId::wgmma:
     case IntrinsicId::wgmma_registers: {
-      const DType a = dtype_of(x[5]);
-      return {64, size_of(x[4]), 32 / byte_size(a), a, dtype_of(x[6]), dtype_of(x[7]), false, number(x[8]) != 0};
+      const bool a_in_registers = intrinsic.id == IntrinsicId::wgmma_registers;
+      Product p{64, size_of(x[4]), 32 / byte_size(dtype_of(x[8])), dtype_of(x[8]), dtype_of(x[9]), dtype_of(x[10])};
+      p.a_transposed = !a_in_registers && number(x[11]) != 0;
+      p.b_transposed = number(x.back()) != 0;
+      p.slices = size_of(x[5]);
+      p.a_step = number(x[6]);
+      p.b_step = number(x[7]);
+      return p;
     }
     default:
       unreachable("the intrinsic is a matrix product");
@@ -143,7 +141,7 @@ std::string wrapped(std::string_view text, std::string_view between) {
 }
 
 std::string shape_name(const Product& p) {
-  return fmt::format("m{}n{}k{}_{}_{}_{}", p.m, p.n, p.k, name(p.acc), name(p.a), name(p.b));
+  return fmt::format("m{}n{}k{}_{}_{}_{}", p.m, p.n, p.k * p.slices, name(p.acc), name(p.a), name(p.b));
 }
 
 std::string ptx_types(const Product& p) {
@@ -152,7 +150,7 @@ std::string ptx_types(const Product& p) {
 
 MatrixFunction mma_sync_function(const Product& p) {
   const Registers d{"d", p.acc, p.m * p.n / 32}, a{"a", p.a, p.m * p.k / 32}, b{"b", p.b, p.k * p.n / 32};
-  MatrixFunction result{"mma_" + shape_name(p), {}};
+  MatrixFunction result{"mma_" + shape_name(p), {}, {}};
   const int a_first = d.count(), b_first = a_first + a.count();
   result.text = fmt::format(
       "__device__ __forceinline__ void {}({}* d, const {}* a, const {}* b) {{\n{}{}{}"
@@ -180,39 +178,80 @@ std::string immediates(const Product& p, bool a_in_registers) {
   return text + (p.b_transposed ? ", 1" : ", 0");
 }
 
+// Operands of the asm statement of a wgmma function, numbered in this order: the accumulator, then a and b of each
+// slice, then whether to accumulate.
+struct WgmmaOperands {
+  Registers d, a;  // a: of one slice, if in registers
+  bool a_in_registers;
+  int slices;
+
+  int a_first(int slice) const { return d.count() + slice * (a_in_registers ? a.count() : 1); }
+  int b(int slice) const { return a_first(slices) + slice; }
+  int accumulate() const { return b(slices); }
+
+  std::string inputs() const {
+    // What is added to the first slice's place.
+    const auto moved = [](std::string_view step, int slice, int unit) {
+      if (slice == 0) return std::string();
+      const std::string times = slice > 1 ? fmt::format("{} * ", slice) : "";
+      return fmt::format(" + {}{}{}", times, step, unit > 1 ? fmt::format(" / {}", unit) : "");
+    };
+    std::string text;
+    for (int slice = 0; slice < slices; ++slice) {
+      for (int i = 0; a_in_registers && i < a.count(); ++i) {
+        const int elements = 4 / std::min(byte_size(a.dtype), 4);
+        text += fmt::format("\"r\"({}[{}{}]), ", a.array(false), i, moved("a_step", slice, elements));
+      }
+      if (!a_in_registers) text += fmt::format("\"l\"(a{}), ", moved("a_step", slice, 1));
+    }
+    for (int slice = 0; slice < slices; ++slice) text += fmt::format("\"l\"(b{}), ", moved("b_step", slice, 1));
+    return text + "\"r\"(static_cast<int>(accumulate))";
+  }
+};
+
+// The instruction of each slice; all but the first accumulate.
+std::string wgmma_instructions(const Product& p, const WgmmaOperands& x) {
+  std::string text;
+  for (int slice = 0; slice < p.slices; ++slice) {
+    const std::string a =
+        x.a_in_registers ? placeholders(x.a_first(slice), x.a.count()) : fmt::format("%{}", x.a_first(slice));
+    text +=
+        fmt::format("      \"wgmma.mma_async.sync.aligned.m{}n{}k{}.{} \" ACCUMULATOR \", {}, %{}, {}{};\\n\"\n", p.m,
+                    p.n, p.k, ptx_types(p), a, x.b(slice), slice > 0 ? "1" : "p", immediates(p, x.a_in_registers));
+  }
+  return text;
+}
+
 MatrixFunction wgmma_function(const Product& p, bool a_in_registers) {
   const bool is_legal = p.n % 8 == 0 && p.n >= 8 && p.n <= 256 && (is_float(p.a) || p.n <= 24 || p.n % 16 == 0);
   ensure(is_legal, fmt::format("wgmma has no n = {} for {}", p.n, name(p.a)));
   const Registers d{"d", p.acc, p.n / 2}, a{"a", p.a, p.m * p.k / 128};
+  const WgmmaOperands operands{d, a, a_in_registers, p.slices};
   MatrixFunction result;
   result.name = fmt::format("wgmma_{}{}{}{}", a_in_registers ? "registers_" : "", shape_name(p),
                             p.a_transposed ? "_at" : "", p.b_transposed ? "_bt" : "");
-  const int a_first = d.count();
-  const int a_count = a_in_registers ? a.count() : 1;
-  const std::string a_text = a_in_registers ? placeholders(a_first, a_count) : fmt::format("%{}", a_first);
-  const std::string a_input = a_in_registers ? constraints(a, false) : "\"l\"(a)";
+  if (p.slices > 1) result.constants = fmt::format("<{}, {}>", p.a_step, p.b_step);
   const std::string a_parameter =
       a_in_registers ? fmt::format("const {}* a", element_type(p.a)) : std::string("unsigned long long a");
-  const std::string list = placeholders(0, d.count());
   const std::string head =
       fmt::format("__device__ __forceinline__ void {}({}* d, {}, unsigned long long b, bool accumulate) {{",
                   result.name, value_type(p.acc), a_parameter);
   result.text = fmt::format(
-      "{}\n{}{}"
+      "{}{}\n"
+      "#define ACCUMULATOR \\\n  \"{}\"\n{}{}"
       "  asm volatile(\n"
       "      \"{{\\n\"\n"
       "      \".reg .pred p;\\n\"\n"
-      "      \"setp.ne.b32 p, %{}, 0;\\n\"\n"
-      "      \"wgmma.mma_async.sync.aligned.m{}n{}k{}.{} \"\n"
-      "      \"{}, \"\n"
-      "      \"{}, %{}, p{};\\n\"\n"
+      "      \"setp.ne.b32 p, %{}, 0;\\n\"\n{}"
       "      \"}}\"\n"
       "      : {}\n"
-      "      : {}, \"l\"(b), \"r\"(static_cast<int>(accumulate)));\n"
+      "      : {});\n"
+      "#undef ACCUMULATOR\n"
       "}}\n",
-      wrapped_line(head), d.view(true), a_in_registers ? a.view(false) : "", a_first + a_count + 1, p.m, p.n, p.k,
-      ptx_types(p), wrapped(list, " \"\n      \""), a_text, a_first + a_count, immediates(p, a_in_registers),
-      wrapped(constraints(d, true), "\n        "), a_input);
+      p.slices > 1 ? "template <int a_step, int b_step>\n" : "", wrapped_line(head),
+      wrapped(placeholders(0, d.count()), " \" \\\n  \""), d.view(true), a_in_registers ? a.view(false) : "",
+      operands.accumulate(), wgmma_instructions(p, operands), wrapped(constraints(d, true), "\n        "),
+      wrapped(operands.inputs(), "\n        "));
   return result;
 }
 

@@ -8,9 +8,10 @@
 
 namespace quern::codegen {
 
-// A device function and a call's template-free name.
+// A device function.
 struct MatrixFunction {
-  std::string name;  // "mma_m16n8k16_f32_bf16_bf16"
+  std::string name;       // "wgmma_m64n256k64_f32_bf16_bf16"
+  std::string constants;  // a call's template arguments: "<2, 2>"
   std::string text;
 };
 

@@ -191,14 +191,13 @@ Sample wgmma_step() {
   const VarRef s = make_var("s", DType::i32), p = make_var("k", DType::i32), c = make_var("k", DType::i32),
                stage = make_var("stage", DType::i32), phase = make_var("phase", DType::i32),
                stage2 = make_var("stage", DType::i32), phase2 = make_var("phase", DType::i32),
-               kk = make_var("kk", DType::i32), r = make_var("r", DType::i32);
+               r = make_var("r", DType::i32);
   const BufferRef acc = registers("acc", DType::f32, 64), a_tile = registers("a_tile", DType::u64, 1),
                   b_tile = registers("b_tile", DType::u64, 1);
   const Expr warp = k.warp, lane = k.lane;
   const auto descriptor = [&](const BufferRef& to, const BufferRef& from, const Expr& index) {
     return intrinsic(IntrinsicId::wgmma_descriptor, {at(to, 0), at(from, index), 16, 1024, 128});
   };
-  const Expr advance = cast(DType::u64, kk) * constant(DType::u64, std::int64_t{2});
   k.body = block({
       when(both(equals(warp, as_i32(0)), equals(lane, as_i32(0))),
            {loop(s, as_i32(0), as_i32(2), ForKind::unroll,
@@ -223,10 +222,9 @@ Sample wgmma_step() {
                   intrinsic(IntrinsicId::mbarrier_wait, {at(full, stage2), phase2}), alloc(a_tile), alloc(b_tile),
                   descriptor(a_tile, a, Expr(stage2) * as_i32(4096)),
                   descriptor(b_tile, b, Expr(stage2) * as_i32(8192)), intrinsic(IntrinsicId::wgmma_fence),
-                  loop(kk, as_i32(0), as_i32(4), ForKind::unroll,
-                       {intrinsic(IntrinsicId::wgmma, {at(acc, 0), at(a_tile, 0) + advance, at(b_tile, 0) + advance,
-                                                       negate(equals(Expr(c) + kk, as_i32(0))), 128, code(DType::bf16),
-                                                       code(DType::bf16), code(DType::f32), 0, 0})}),
+                  intrinsic(IntrinsicId::wgmma,
+                            {at(acc, 0), at(a_tile, 0), at(b_tile, 0), negate(equals(Expr(c), as_i32(0))), 128, 4, 2, 2,
+                             code(DType::bf16), code(DType::bf16), code(DType::f32), 0, 0}),
                   intrinsic(IntrinsicId::wgmma_commit), intrinsic(IntrinsicId::wgmma_wait, {0}),
                   when(equals(mod(warp, as_i32(4)) + lane, as_i32(0)),
                        {intrinsic(IntrinsicId::mbarrier_arrive, {at(empty, stage2)})})}),

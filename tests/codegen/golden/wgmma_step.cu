@@ -130,18 +130,22 @@ __device__ __forceinline__ void set_max_registers() {
   }
 }
 
-__device__ __forceinline__ void wgmma_m64n128k16_f32_bf16_bf16(float* d, unsigned long long a, unsigned long long b,
+template <int a_step, int b_step>
+__device__ __forceinline__ void wgmma_m64n128k64_f32_bf16_bf16(float* d, unsigned long long a, unsigned long long b,
     bool accumulate) {
+#define ACCUMULATOR \
+  "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, " \
+  "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, " \
+  "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, " \
+  "%62, %63}"
   asm volatile(
       "{\n"
       ".reg .pred p;\n"
-      "setp.ne.b32 p, %66, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, "
-      "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, "
-      "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
-      "%62, %63}, "
-      "%64, %65, p, 1, 1, 0, 0;\n"
+      "setp.ne.b32 p, %72, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " ACCUMULATOR ", %64, %68, p, 1, 1, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " ACCUMULATOR ", %65, %69, 1, 1, 1, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " ACCUMULATOR ", %66, %70, 1, 1, 1, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " ACCUMULATOR ", %67, %71, 1, 1, 1, 0, 0;\n"
       "}"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
         "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
@@ -152,7 +156,9 @@ __device__ __forceinline__ void wgmma_m64n128k16_f32_bf16_bf16(float* d, unsigne
         "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]), "+f"(d[50]),
         "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]), "+f"(d[57]),
         "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-      : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+      : "l"(a), "l"(a + a_step), "l"(a + 2 * a_step), "l"(a + 3 * a_step), "l"(b), "l"(b + b_step),
+        "l"(b + 2 * b_step), "l"(b + 3 * b_step), "r"(static_cast<int>(accumulate)));
+#undef ACCUMULATOR
 }
 
 extern "C" __global__ void __launch_bounds__(256, 1) wgmma_step(const bf16* __restrict__ x, const bf16* __restrict__ w,
@@ -207,11 +213,7 @@ extern "C" __global__ void __launch_bounds__(256, 1) wgmma_step(const bf16* __re
       b_tile = wgmma_descriptor<16, 1024, 128>(&b[stage * 8192]);
       keep_in_place<64>(acc);
       wgmma_fence();
-      #pragma unroll
-      for (int kk = 0; kk < 4; ++kk) {
-        wgmma_m64n128k16_f32_bf16_bf16(acc, a_tile + (unsigned long long)kk * 2ull,
-            b_tile + (unsigned long long)kk * 2ull, !(k + kk == 0));
-      }
+      wgmma_m64n128k64_f32_bf16_bf16<2, 2>(acc, a_tile, b_tile, !(k == 0));
       wgmma_commit();
       wgmma_wait<0>();
       keep_in_place<64>(acc);
