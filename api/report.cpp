@@ -56,6 +56,13 @@ std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view st
   return roles;
 }
 
+// Why a GPU's contraction is not on the tensor cores.
+std::string passed_over(const ir::Program& kernel, std::string_view strategy, const Target& target) {
+  if (strategy != "contraction" || !target.is_gpu()) return {};
+  const compiler::Verdict match = compiler::strategy_named("wgmma").matches(kernel, target);
+  return match ? "" : "wgmma: " + match.reason;
+}
+
 // Whether every symbol has a size.
 bool complete(const ir::Program& program, const Sizes& sizes) {
   return std::all_of(program.symbols.begin(), program.symbols.end(),
@@ -137,6 +144,7 @@ Report report(const Compiled& compiled, const Sizes& sizes) {
                         .strategy = std::string(strategy->fields.strategy),
                         .schedule = compiler::to_string(schedule, strategy->fields),
                         .origin = chosen ? *origin++ : "default",  // what a rewrite adds is under its fallback
+                        .passed_over = passed_over(part, strategy->fields.strategy, compiled.target),
                         .axes = roles_of(part, strategy->fields.strategy)};
     // Of the first variant, the one that serves aligned calls.
     for (const pipeline::Resources& resources : compiled.resources) {

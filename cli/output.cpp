@@ -91,6 +91,7 @@ Json to_json(const Report& report) {
                                {"strategy", k.strategy},
                                {"schedule", k.schedule},
                                {"origin", k.origin},
+                               {"passed_over", k.passed_over},
                                {"axes", k.axes},
                                {"bytes_read", k.bytes_read},
                                {"bytes_written", k.bytes_written},

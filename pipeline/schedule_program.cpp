@@ -29,10 +29,11 @@ void require_legal(const ir::Program& kernel, const Strategy& strategy, const Sc
 // The strategy that the schedule is of.
 const Strategy& serving(const ir::Program& kernel, const Schedule& schedule, const Target& target) {
   const Strategy& strategy = compiler::strategy_named(schedule.strategy);
-  if (strategy.matches(kernel, target)) return strategy;
-  fail("schedule '{}' is for other kernels than '{}' on {}, which the strategy {} serves",
+  const Verdict match = strategy.matches(kernel, target);
+  if (match) return strategy;
+  fail("schedule '{}' is for other kernels than '{}' on {}, which the strategy {} serves: {}",
        compiler::to_string(schedule), kernel.name, to_text(target),
-       compiler::strategy_for(kernel, target).fields.strategy);
+       compiler::strategy_for(kernel, target).fields.strategy, match.reason);
 }
 
 // The fallback of a kernel that a rewrite made, which is rewritten no further.

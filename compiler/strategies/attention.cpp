@@ -102,7 +102,10 @@ std::optional<Attention> attention_for(const Program& program, const Target& tar
   return a;
 }
 
-bool matches(const Program& program, const Target& target) { return attention_for(program, target).has_value(); }
+Verdict matches(const Program& program, const Target& target) {
+  if (attention_for(program, target)) return {};
+  return {"it takes attention of bf16 or f16, of d from 32 to 256 by 32, with wgmma"};
+}
 
 std::int64_t shared_bytes(const AttentionSchedule& s, const Attention& a) {
   const std::int64_t queries = s.bm * std::max(depth_of(a), columns_of(a));
@@ -139,8 +142,7 @@ Verdict check(const Attention& a, const Schedule& schedule, const Target& target
 
 Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
   const std::optional<Attention> a = attention_for(program, target);
-  if (!a) return {"it takes attention of bf16 or f16, of d from 32 to 256 by 32, with wgmma"};
-  return check(*a, schedule, target);
+  return a ? check(*a, schedule, target) : matches(program, target);
 }
 
 Schedule make(std::int64_t bn, std::int64_t consumers, std::int64_t stages, bool overlap) {

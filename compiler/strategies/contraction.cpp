@@ -47,7 +47,9 @@ Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t tm
 
 std::int64_t round_up(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-bool matches(const Program& program, const Target&) { return analyze_contraction(program).has_value(); }
+Verdict matches(const Program& program, const Target&) {
+  return {analyze_contraction(program) ? "" : "it is no contraction"};
+}
 
 // A staged operand's pitch keeps vectors aligned and neighbouring rows in different banks.
 constexpr std::int64_t kPitchBytes = 16;

@@ -11,7 +11,7 @@ namespace {
 
 const FieldList kFields{"extern", {}};
 
-bool matches(const Program& program, const Target&) { return !program.externs.empty(); }
+Verdict matches(const Program& program, const Target&) { return {program.externs.empty() ? "it is no extern" : ""}; }
 Schedule fallback(const Program&, const Target&) { return default_schedule(kFields); }
 std::vector<Schedule> candidates(const Program&, const Target&) { return {default_schedule(kFields)}; }
 

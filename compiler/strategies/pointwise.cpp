@@ -113,7 +113,9 @@ int narrowest(const Program& program) {
   return bytes;
 }
 
-bool matches(const Program& program, const Target&) { return analyze_pointwise(program).has_value(); }
+Verdict matches(const Program& program, const Target&) {
+  return {analyze_pointwise(program) ? "" : "it is no elementwise kernel"};
+}
 
 bool has_tile(const Schedule& schedule) {
   return get(schedule, kFields, "tile", 0) != 0 || get(schedule, kFields, "tile", 1) != 0;

@@ -104,7 +104,9 @@ std::int64_t threads_of(const Iteration& space, const Schedule& schedule) {
 
 namespace {
 
-bool matches(const Program& program, const Target&) { return analyze_reduction(program).has_value(); }
+Verdict matches(const Program& program, const Target&) {
+  return {analyze_reduction(program) ? "" : "it is no reduction"};
+}
 
 std::int64_t static_size(const std::vector<Axis>& axes, std::int64_t unknown) {
   return as_integer(extent_product(axes)).value_or(unknown);

@@ -26,9 +26,9 @@ struct Rewrite {
 
 struct Strategy {
   const FieldList& fields;
-  // Whether it can compute this kernel (partition.h) there. The first strategy of the table that matches serves it,
-  // unless a schedule names another one that does.
-  bool (*matches)(const ir::Program& kernel, const Target& target);
+  // Whether it can compute this kernel (partition.h) there, or why not. The first strategy of the table that matches
+  // serves it, unless a schedule names another one that does.
+  Verdict (*matches)(const ir::Program& kernel, const Target& target);
   // The schedule that is good without tuning.
   Schedule (*fallback)(const ir::Program& kernel, const Target& target);
   // The points worth measuring, legal or not, without duplicates.

@@ -42,210 +42,26 @@ std::int64_t WgmmaSchedule::chunk() const {
   return columns;
 }
 
-namespace {
-
-constexpr const FieldList& kFields = kWgmmaFields;
-constexpr std::int64_t kMostStride = 8, kMostOffset = 255, kLeastCorner = -128, kMostCorner = 127;  // of im2col
-
-// --- What it computes -----------------------------------------------------------------------------------------------
-
-bool is_axis(const Expr& index, const std::vector<Axis>& axes) {
-  return std::ranges::any_of(axes, [&](const Axis& axis) { return is_variable(index, axis.var); });
-}
-
-bool is_zero(const Expr& fill) {
-  return is_constant(fill) && (is_float(fill->dtype) ? fill->real == 0 : fill->integer == 0);
-}
-
-// Whether all of its axis is the tensor's, so that a copy beyond the axis leaves the tensor and brings zeros.
-bool spans(const Expr& source, const Axis& axis) {
-  for (std::size_t d = 0; d < source->args.size(); ++d) {
-    if (is_variable(source->args[d], axis.var)) {
-      return equal(simplify(axis.hi), simplify(source->tensor->shape[d]));
-    }
-  }
-  return false;
-}
-
-// Every index is an axis of its own.
-bool is_tile(const Expr& source, const Contraction& c, const std::vector<Axis>& own) {
-  if (source->fill && !is_zero(source->fill)) return false;
-  std::vector<const Variable*> seen;
-  for (const Expr& index : source->args) {
-    if (!is_axis(index, c.batch) && !is_axis(index, own) && !is_axis(index, c.k)) return false;
-    if (std::ranges::find(seen, index->var.get()) != seen.end()) return false;
-    seen.push_back(index->var.get());
-  }
-  return true;
-}
-
-int reads_of(const Program& program, const Tensor& tensor) {
-  int count = 0;
-  for (const Definition& definition : program.definitions) {
-    visit(definition.value, [&](const Expr& e) {
-      count += e->kind == ExprKind::read && e->tensor.get() == &tensor ? 1 : 0;
-      return true;
-    });
-  }
-  return count;
-}
-
-// x[position, ..., k], whose positions are all the axes of m, in their order and dense, and which is read nowhere else.
-bool is_matrix_of_rows(const Program& program, const Expr& source, const Contraction& c) {
-  const Tensor& tensor = *source->tensor;
-  if (source->fill && !is_zero(source->fill)) return false;
-  if (!tensor.strides.empty() || !c.batch.empty() || c.k.size() != 1 || source->args.size() != c.m.size() + 1) {
-    return false;
-  }
-  for (std::size_t d = 0; d < c.m.size(); ++d) {
-    if (!is_variable(source->args[d], c.m[d].var)) return false;
-    if (d > 0 && !equal(simplify(c.m[d].hi), simplify(tensor.shape[d]))) return false;
-  }
-  return is_axis(source->args.back(), c.k) && reads_of(program, tensor) == 1;
-}
-
-// The range of what is left of an index of a convolution at its first position.
-std::optional<Interval> taps_of(const Expr& index, const Axis& position, const Assumptions& known) {
-  const auto stride = coefficient(index, position.var, known);
-  if (!stride || !as_integer(*stride) || *as_integer(*stride) < 1 || *as_integer(*stride) > kMostStride) return {};
-  return range(simplify(substitute(index, {{position.var, Expr(0)}}), known), known);
-}
-
-// x[image, ..., position * stride + tap, channel]: images and positions are the axes of m, taps and channel those of k.
-bool is_convolution(const Expr& source, const Contraction& c, const Assumptions& known) {
-  const std::vector<Expr>& index = source->args;
-  const std::size_t rank = index.size();
-  if (rank != 4 || c.m.size() != rank - 1 || !c.batch.empty()) return false;
-  if (source->fill && !is_zero(source->fill)) return false;
-  if (!is_variable(index[0], c.m[0].var) || !is_axis(index[rank - 1], c.k)) return false;
-  for (std::size_t d = 1; d + 1 < rank; ++d) {
-    const auto taps = taps_of(index[d], c.m[d], known);
-    if (!taps || !taps->lo || !taps->hi || *taps->lo < kLeastCorner || *taps->hi - *taps->lo > kMostOffset)
-      return false;
-    // How far the window's first tap reaches beyond the image's last element (hopper.md 3.2).
-    const Expr stride = *coefficient(index[d], c.m[d].var, known);
-    const Expr upper = Expr(*taps->lo) + (c.m[d].hi - 1) * stride - (source->tensor->shape[d] - 1);
-    const Interval corner = range(simplify(upper, known), known);
-    if (!corner.lo || !corner.hi || *corner.lo < kLeastCorner || *corner.hi > kMostCorner) return false;
-  }
-  return true;
-}
-
-// The read that a factor widens to f32, of an input of 2-byte floats.
-Expr widened_read(const Program& program, const Expr& factor) {
-  if (factor->kind != ExprKind::cast || factor->dtype != DType::f32) return {};
-  const Expr& source = factor->args[0];
-  const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
-  return source->kind == ExprKind::read && is_half && is_input(program, *source->tensor) ? source : Expr();
-}
-
-}  // namespace
-
-std::optional<WgmmaProblem> analyze_wgmma(const Program& program) {
-  const auto contraction = analyze_contraction(program, true);
-  if (!contraction) return {};
-  const auto updates = [&](const Contraction::RowSum& sum) {
-    return std::ranges::any_of(program.outputs,
-                               [&](const Output& o) { return o.tensor == sum.definition->tensor && o.updates; });
-  };
-  if (std::ranges::any_of(contraction->row_sums, updates)) return {};
-  const ReduceInfo& info = *contraction->product->value->reduce;
-  if (contraction->product->value->dtype != DType::f32 || info.contract.order != Order::any || contraction->k.empty() ||
-      contraction->n.size() != 1 || contraction->batch.size() > 1) {
-    return {};
-  }
-  if (info.contract.accumulator.value_or(DType::f32) != DType::f32) return {};
-  WgmmaProblem problem{*contraction, {}, {}, {}, {}, {}, {}, {}};
-  const Contraction& c = problem.contraction;
-  problem.a.source = widened_read(program, c.a);
-  problem.b.source = widened_read(program, c.b);
-  const Expr &a = problem.a.source, &b = problem.b.source;
-  if (!a || !b || a->dtype != b->dtype || a->args.empty() || b->args.empty()) return {};
-  std::vector<Axis> axes = c.product->axes;
-  axes.insert(axes.end(), c.k.begin(), c.k.end());
-  problem.a.im2col = is_convolution(a, c, known_in(program, program.facts, axes));
-  problem.a.is_rows = !problem.a.im2col && c.m.size() > 1;
-  const bool is_read_in_tiles = problem.a.is_rows ? is_matrix_of_rows(program, a, c) : is_tile(a, c, c.m);
-  if (!problem.a.im2col && !is_read_in_tiles) return {};
-  if (!is_tile(b, c, c.n)) return {};
-  // The axis that memory walks, where it is one of k.
-  const auto innermost = [&](const Expr& source) {
-    return std::ranges::find_if(c.k, [&](const Axis& axis) { return is_variable(source->args.back(), axis.var); });
-  };
-  const auto a_inner = innermost(a), b_inner = innermost(b);
-  const auto inner = a_inner != c.k.end() ? a_inner : b_inner != c.k.end() ? b_inner : c.k.end() - 1;
-  if (b_inner != c.k.end() && b_inner != inner) return {};
-  problem.a.k_contiguous = a_inner != c.k.end();
-  problem.b.k_contiguous = b_inner != c.k.end();
-  // Beyond the axis both bring zeros: what one of them holds there may be a NaN.
-  if (!spans(a, *inner) || !spans(b, *inner)) return {};
-  for (auto axis = c.k.begin(); axis != c.k.end(); ++axis) {
-    if (axis != inner) problem.outer_k.push_back(*axis);
-  }
-  problem.inner_k = *inner;
-  problem.m = extent_product(c.m);
-  problem.n = extent_product(c.n);
-  problem.batch = extent_product(c.batch);
-  return problem;
-}
-
-BufferRef as_matrix(Kernel& kernel, const TensorRef& param, const Expr& rows, const Expr& columns) {
-  const auto at = std::ranges::find_if(kernel.params, [&](const BufferRef& p) { return p == param; });
-  ensure(at != kernel.params.end(), "a matrix is a parameter");
-  auto matrix = std::make_shared<Buffer>(**at);
-  matrix->shape = {rows, columns};
-  for (Fact& fact : kernel.facts) {
-    if (fact.tensor == param) fact.tensor = matrix;
-  }
-  *at = matrix;
-  return matrix;
-}
-
-bool is_row_major(const WgmmaProblem& problem, const Definition& definition, const AxisMap& to_space) {
-  const Contraction& c = problem.contraction;
-  if (definition.axes.empty() || byte_size(definition.tensor->dtype) != 2) return false;
-  std::vector<Expr> index;
-  for (const Axis& axis : definition.axes) index.push_back(substitute(Expr(axis.var), to_space));
-  if (!is_variable(index.back(), c.n[0].var)) return false;
-  // One axis of m, or all of them in their order and dense, which are rows of a matrix.
-  std::vector<const Variable*> expected;
-  for (const Axis& axis : c.m) expected.push_back(axis.var.get());
-  std::vector<const Variable*> found;
-  for (std::size_t d = 0; d + 1 < index.size(); ++d) {
-    if (is_axis(index[d], c.m)) {
-      found.push_back(index[d]->var.get());
-    } else if (!is_axis(index[d], c.batch)) {
-      return false;
-    }
-  }
-  if (found != expected) return false;
-  return c.m.size() == 1 || (definition.tensor->strides.empty() && found.size() + 1 == index.size());
-}
-
 std::int64_t wgmma_row(const WgmmaOperand& operand, std::int64_t own, std::int64_t bk) {
   return swizzle_row(operand.k_contiguous ? bk : own);
 }
 
-int wgmma_staged_outputs(const Program& program, const WgmmaProblem& problem) {
-  int count = 0;
-  for (const Contraction::Member& member : problem.contraction.epilogue) {
-    const bool leaves = is_output(program, *member.definition->tensor);
-    count += leaves && is_row_major(problem, *member.definition, member.to_space) ? 1 : 0;
-  }
-  return count;
-}
-
 namespace {
 
-// --- Schedules ------------------------------------------------------------------------------------------------------
+constexpr const FieldList& kFields = kWgmmaFields;
 
 Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t consumers, std::int64_t stages,
               std::int64_t cluster_m, std::int64_t cluster_n, std::int64_t raster, bool hilbert = false) {
   return {"wgmma", {bm, bn, bk, consumers, 0, stages, cluster_m, cluster_n, raster, hilbert ? 1 : 0, 0, 0}};
 }
 
-bool matches(const Program& program, const Target& target) {
-  return target.is_gpu() && target.gpu.features.wgmma && target.gpu.features.tma && analyze_wgmma(program).has_value();
+Verdict matches(const Program& program, const Target& target) {
+  if (!target.is_gpu() || !target.gpu.features.wgmma || !target.gpu.features.tma) {
+    return {fmt::format("{} has no wgmma", to_text(target))};
+  }
+  auto analysis = analyze_wgmma(program);
+  auto* reason = std::get_if<std::string>(&analysis);
+  return {reason ? std::move(*reason) : ""};
 }
 
 constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the first buffer, and the mbarriers
@@ -281,7 +97,7 @@ bool wants_padding(const Program& program) {
 // The tile with which the blocks end first: each takes as many turns as there are tiles for it, a turn as long as the
 // tile's share of the tensor cores' rate.
 Schedule fallback(const Program& program, const Target& target) {
-  const WgmmaProblem problem = *analyze_wgmma(program);
+  const WgmmaProblem problem = wgmma_problem(program);
   struct Tile {
     std::int64_t bm, bn, consumers;
     double rate;  // of the largest tile's, measured on an H200
@@ -307,7 +123,7 @@ Schedule fallback(const Program& program, const Target& target) {
 }
 
 std::vector<Schedule> candidates(const Program& program, const Target& target) {
-  const WgmmaProblem problem = *analyze_wgmma(program);
+  const WgmmaProblem problem = wgmma_problem(program);
   const int outputs = wgmma_staged_outputs(program, problem);
   std::vector<Schedule> all{fallback(program, target)};
   const std::int64_t pad = get(all[0], kFields, "pad");
@@ -372,9 +188,8 @@ Verdict check_order(const WgmmaSchedule& s, const Target& target) {
 }
 
 Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
-  const auto problem = analyze_wgmma(program);
-  if (!problem) return {"wgmma takes products of bf16 or f16 read in place, summed in f32 in any order"};
-  if (!matches(program, target)) return {fmt::format("{} has no wgmma", target.arch)};
+  if (Verdict match = matches(program, target); !match) return match;
+  const WgmmaProblem problem = wgmma_problem(program);
   const WgmmaSchedule s(schedule);
   if (Verdict block = check_block(s); !block) return block;
   if (Verdict order = check_order(s, target); !order) return order;
@@ -382,13 +197,13 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
     const ContractionProblem plain = analyze_operands(program, program.facts);
     if (std::string reason = why_not_padded(plain); !reason.empty()) return {std::move(reason)};
   }
-  for (const Contraction::RowSum& sum : problem->contraction.row_sums) {
+  for (const Contraction::RowSum& sum : problem.contraction.row_sums) {
     if (sum.width != 0 && sum.width != s.bn) {
       return {fmt::format("block n={} is not what rows are summed in, {}", s.bn, sum.width)};
     }
   }
-  if (problem->a.im2col && s.cluster_n == 2) return {"cluster=1x2 halves rows that im2col copies whole; take 2x1"};
-  const int outputs = wgmma_staged_outputs(program, *problem);
+  if (problem.a.im2col && s.cluster_n == 2) return {"cluster=1x2 halves rows that im2col copies whole; take 2x1"};
+  const int outputs = wgmma_staged_outputs(program, problem);
   if (s.stages < 2 || s.stages > 8) return {fmt::format("stages={} is not 2 to 8", s.stages)};
   const std::int64_t needed = s.stages * stage_bytes(s) + staging_bytes(s, outputs) + kReserved;
   if (needed > target.gpu.shared_per_block) {
@@ -401,7 +216,7 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
 }
 
 std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule) {
-  const WgmmaProblem problem = *analyze_wgmma(program);
+  const WgmmaProblem problem = wgmma_problem(program);
   if (sums_whole_rows(problem)) {
     return Rewrite{sum_tiles_of_rows(program, problem, WgmmaSchedule(schedule).bn), 0, schedule};
   }

@@ -2,11 +2,12 @@
 // wgmma: the contraction on Hopper's tensor cores (hopper.md 2 to 4). A persistent kernel: one warpgroup brings the
 // operands' tiles into a ring of shared stages, by bulk copies where rows begin at multiples of 16 bytes, else by its
 // own loads; one to three warpgroups multiply them; the epilogue leaves through shared memory and bulk stores.
-// Convolutions are the same kernel, whose first operand comes by im2col copies. What is here is shared by the
-// schedule's rules (wgmma.cpp) and the writer (wgmma_emit.cpp).
+// Convolutions are the same kernel, whose first operand comes by im2col copies. What is here is shared by the analysis
+// (wgmma_analysis.cpp), the schedule's rules (wgmma.cpp) and the writer (wgmma_emit.cpp).
 
-#include <optional>
 #include <span>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "compiler/strategies/contraction.h"
@@ -54,8 +55,10 @@ struct WgmmaProblem {
   ir::Expr m, n, batch;
 };
 
-// Nothing where tensor cores do not compute it: dtypes, contract, or an access that no tensor map says.
-std::optional<WgmmaProblem> analyze_wgmma(const ir::Program& program);
+// Or why tensor cores do not compute it: dtypes, contract, or an access that no tensor map says.
+std::variant<WgmmaProblem, std::string> analyze_wgmma(const ir::Program& program);
+// Of a program that they do compute.
+WgmmaProblem wgmma_problem(const ir::Program& program);
 
 // The kernel's parameter for a tensor whose axes but the last are dense, as the matrix that it is.
 ir::BufferRef as_matrix(ir::Kernel& kernel, const ir::TensorRef& param, const ir::Expr& rows, const ir::Expr& columns);

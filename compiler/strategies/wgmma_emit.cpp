@@ -26,7 +26,7 @@ class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
       : program_(program),
-        problem_(*analyze_wgmma(program)),
+        problem_(wgmma_problem(program)),
         schedule_(schedule),
         kernel_(kernel_frame(program, facts, target)),
         known_(known_in(program, facts)),

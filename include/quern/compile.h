@@ -54,6 +54,7 @@ struct KernelReport {
   std::string strategy;
   std::string schedule;
   std::string origin;             // of the schedule: "given", "store", "nearest: ...", "default"
+  std::string passed_over;        // a faster strategy that does not take it, and why: "wgmma: x is of f32, ..."
   std::vector<std::string> axes;  // roles: "m: i (4096)", "k: p (1024)"
   // Of one launch at the sizes asked for, each argument and intermediate touched once; -1 where a size is unknown.
   double bytes_read = -1;

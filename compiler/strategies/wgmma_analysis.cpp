@@ -1,0 +1,232 @@
+// What wgmma computes: contractions whose factors bulk copies bring in tiles.
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "compiler/strategies/wgmma.h"
+#include "ir/printer.h"
+
+namespace quern::compiler {
+
+using namespace ir;  // NOLINT: this file is about the language's nodes
+
+namespace {
+
+constexpr std::int64_t kMostStride = 8, kMostOffset = 255, kLeastCorner = -128, kMostCorner = 127;  // of im2col
+
+bool is_axis(const Expr& index, const std::vector<Axis>& axes) {
+  return std::ranges::any_of(axes, [&](const Axis& axis) { return is_variable(index, axis.var); });
+}
+
+bool is_zero(const Expr& fill) {
+  return is_constant(fill) && (is_float(fill->dtype) ? fill->real == 0 : fill->integer == 0);
+}
+
+// Whether all of its axis is the tensor's, so that a copy beyond the axis leaves the tensor and brings zeros.
+bool spans(const Expr& source, const Axis& axis) {
+  for (std::size_t d = 0; d < source->args.size(); ++d) {
+    if (is_variable(source->args[d], axis.var)) {
+      return equal(simplify(axis.hi), simplify(source->tensor->shape[d]));
+    }
+  }
+  return false;
+}
+
+// Every index is an axis of its own.
+bool is_tile(const Expr& source, const Contraction& c, const std::vector<Axis>& own) {
+  if (source->fill && !is_zero(source->fill)) return false;
+  std::vector<const Variable*> seen;
+  for (const Expr& index : source->args) {
+    if (!is_axis(index, c.batch) && !is_axis(index, own) && !is_axis(index, c.k)) return false;
+    if (std::ranges::find(seen, index->var.get()) != seen.end()) return false;
+    seen.push_back(index->var.get());
+  }
+  return true;
+}
+
+int reads_of(const Program& program, const Tensor& tensor) {
+  int count = 0;
+  for (const Definition& definition : program.definitions) {
+    visit(definition.value, [&](const Expr& e) {
+      count += e->kind == ExprKind::read && e->tensor.get() == &tensor ? 1 : 0;
+      return true;
+    });
+  }
+  return count;
+}
+
+// x[position, ..., k], whose positions are all the axes of m, in their order and dense, and which is read nowhere else.
+bool is_matrix_of_rows(const Program& program, const Expr& source, const Contraction& c) {
+  const Tensor& tensor = *source->tensor;
+  if (source->fill && !is_zero(source->fill)) return false;
+  if (!tensor.strides.empty() || !c.batch.empty() || c.k.size() != 1 || source->args.size() != c.m.size() + 1) {
+    return false;
+  }
+  for (std::size_t d = 0; d < c.m.size(); ++d) {
+    if (!is_variable(source->args[d], c.m[d].var)) return false;
+    if (d > 0 && !equal(simplify(c.m[d].hi), simplify(tensor.shape[d]))) return false;
+  }
+  return is_axis(source->args.back(), c.k) && reads_of(program, tensor) == 1;
+}
+
+// The range of what is left of an index of a convolution at its first position.
+std::optional<Interval> taps_of(const Expr& index, const Axis& position, const Assumptions& known) {
+  const auto stride = coefficient(index, position.var, known);
+  if (!stride || !as_integer(*stride) || *as_integer(*stride) < 1 || *as_integer(*stride) > kMostStride) return {};
+  return range(simplify(substitute(index, {{position.var, Expr(0)}}), known), known);
+}
+
+// x[image, ..., position * stride + tap, channel]: images and positions are the axes of m, taps and channel those of k.
+bool is_convolution(const Expr& source, const Contraction& c, const Assumptions& known) {
+  const std::vector<Expr>& index = source->args;
+  const std::size_t rank = index.size();
+  if (rank != 4 || c.m.size() != rank - 1 || !c.batch.empty()) return false;
+  if (source->fill && !is_zero(source->fill)) return false;
+  if (!is_variable(index[0], c.m[0].var) || !is_axis(index[rank - 1], c.k)) return false;
+  for (std::size_t d = 1; d + 1 < rank; ++d) {
+    const auto taps = taps_of(index[d], c.m[d], known);
+    if (!taps || !taps->lo || !taps->hi || *taps->lo < kLeastCorner || *taps->hi - *taps->lo > kMostOffset)
+      return false;
+    // How far the window's first tap reaches beyond the image's last element (hopper.md 3.2).
+    const Expr stride = *coefficient(index[d], c.m[d].var, known);
+    const Expr upper = Expr(*taps->lo) + (c.m[d].hi - 1) * stride - (source->tensor->shape[d] - 1);
+    const Interval corner = range(simplify(upper, known), known);
+    if (!corner.lo || !corner.hi || *corner.lo < kLeastCorner || *corner.hi > kMostCorner) return false;
+  }
+  return true;
+}
+
+// The read that a factor widens to f32, of an input of 2-byte floats.
+Expr widened_read(const Program& program, const Expr& factor) {
+  if (factor->kind != ExprKind::cast || factor->dtype != DType::f32) return {};
+  const Expr& source = factor->args[0];
+  const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
+  return source->kind == ExprKind::read && is_half && is_input(program, *source->tensor) ? source : Expr();
+}
+
+// Why tensor cores do not form this product; empty where they do.
+std::string why_no_product(const Program& program, const Contraction& c) {
+  const auto updates = [&](const Contraction::RowSum& sum) {
+    return std::ranges::any_of(program.outputs,
+                               [&](const Output& o) { return o.tensor == sum.definition->tensor && o.updates; });
+  };
+  if (std::ranges::any_of(c.row_sums, updates)) return "a sum of its rows updates an output";
+  const Definition& product = *c.product;
+  const Contract& contract = product.value->reduce->contract;
+  const DType sum = contract.accumulator.value_or(product.value->dtype);
+  if (product.value->dtype != DType::f32 || sum != DType::f32) {
+    return fmt::format("{} is summed in {}, not in f32", product.tensor->name,
+                       name(sum != DType::f32 ? sum : product.value->dtype));
+  }
+  if (contract.order != Order::any) return fmt::format("{} is summed in a given order", product.tensor->name);
+  if (c.k.empty()) return "it sums over no axis";
+  if (c.n.size() != 1) return fmt::format("its second factor has {} axes of its own, not one", c.n.size());
+  if (c.batch.size() > 1) return fmt::format("both factors have {} axes in common, not one", c.batch.size());
+  return {};
+}
+
+// Why a factor is no element of an input of 2-byte floats.
+std::string why_no_element(const Program& program, const Expr& factor) {
+  const Expr& inner = factor->kind == ExprKind::cast ? factor->args[0] : factor;
+  if (inner->kind != ExprKind::read || !is_input(program, *inner->tensor)) {
+    return fmt::format("the factor {} is computed, not read from an input of the kernel", to_string(factor));
+  }
+  return fmt::format("{} is of {}, not of bf16 or f16 widened to f32", inner->tensor->name, name(inner->dtype));
+}
+
+}  // namespace
+
+std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
+  const auto contraction = analyze_contraction(program, true);
+  if (!contraction) return "it is no contraction";
+  WgmmaProblem problem{*contraction, {}, {}, {}, {}, {}, {}, {}};
+  const Contraction& c = problem.contraction;
+  if (std::string reason = why_no_product(program, c); !reason.empty()) return reason;
+  problem.a.source = widened_read(program, c.a);
+  problem.b.source = widened_read(program, c.b);
+  const Expr &a = problem.a.source, &b = problem.b.source;
+  if (!a || !b) return why_no_element(program, a ? c.b : c.a);
+  if (a->args.empty()) return fmt::format("{} is one element, not a matrix", a->tensor->name);
+  if (a->dtype != b->dtype) return fmt::format("it multiplies {} by {}", name(a->dtype), name(b->dtype));
+  std::vector<Axis> axes = c.product->axes;
+  axes.insert(axes.end(), c.k.begin(), c.k.end());
+  problem.a.im2col = is_convolution(a, c, known_in(program, program.facts, axes));
+  problem.a.is_rows = !problem.a.im2col && c.m.size() > 1;
+  const bool is_read_in_tiles = problem.a.is_rows ? is_matrix_of_rows(program, a, c) : is_tile(a, c, c.m);
+  if (!problem.a.im2col && !is_read_in_tiles) return fmt::format("no bulk copy brings tiles of {}", to_string(a));
+  if (!is_tile(b, c, c.n)) return fmt::format("no bulk copy brings tiles of {}", to_string(b));
+  // The axis that memory walks, where it is one of k.
+  const auto innermost = [&](const Expr& source) {
+    return std::ranges::find_if(c.k, [&](const Axis& axis) { return is_variable(source->args.back(), axis.var); });
+  };
+  const auto a_inner = innermost(a), b_inner = innermost(b);
+  const auto inner = a_inner != c.k.end() ? a_inner : b_inner != c.k.end() ? b_inner : c.k.end() - 1;
+  if (b_inner != c.k.end() && b_inner != inner) {
+    return fmt::format("{} and {} walk the axes of the sum in different orders", to_string(a), to_string(b));
+  }
+  problem.a.k_contiguous = a_inner != c.k.end();
+  problem.b.k_contiguous = b_inner != c.k.end();
+  // Beyond the axis both bring zeros: what one of them holds there may be a NaN.
+  for (const Expr& source : {a, b}) {
+    if (!spans(source, *inner))
+      return fmt::format("the sum over {} is of a part of {}", inner->var->name, source->tensor->name);
+  }
+  for (auto axis = c.k.begin(); axis != c.k.end(); ++axis) {
+    if (axis != inner) problem.outer_k.push_back(*axis);
+  }
+  problem.inner_k = *inner;
+  problem.m = extent_product(c.m);
+  problem.n = extent_product(c.n);
+  problem.batch = extent_product(c.batch);
+  return problem;
+}
+
+WgmmaProblem wgmma_problem(const Program& program) {
+  auto analysis = analyze_wgmma(program);
+  ensure(std::holds_alternative<WgmmaProblem>(analysis), "the strategy matches the kernel");
+  return std::get<WgmmaProblem>(std::move(analysis));
+}
+
+BufferRef as_matrix(Kernel& kernel, const TensorRef& param, const Expr& rows, const Expr& columns) {
+  const auto at = std::ranges::find_if(kernel.params, [&](const BufferRef& p) { return p == param; });
+  ensure(at != kernel.params.end(), "a matrix is a parameter");
+  auto matrix = std::make_shared<Buffer>(**at);
+  matrix->shape = {rows, columns};
+  for (Fact& fact : kernel.facts) {
+    if (fact.tensor == param) fact.tensor = matrix;
+  }
+  *at = matrix;
+  return matrix;
+}
+
+bool is_row_major(const WgmmaProblem& problem, const Definition& definition, const AxisMap& to_space) {
+  const Contraction& c = problem.contraction;
+  if (definition.axes.empty() || byte_size(definition.tensor->dtype) != 2) return false;
+  std::vector<Expr> index;
+  for (const Axis& axis : definition.axes) index.push_back(substitute(Expr(axis.var), to_space));
+  if (!is_variable(index.back(), c.n[0].var)) return false;
+  // One axis of m, or all of them in their order and dense, which are rows of a matrix.
+  std::vector<const Variable*> expected;
+  for (const Axis& axis : c.m) expected.push_back(axis.var.get());
+  std::vector<const Variable*> found;
+  for (std::size_t d = 0; d + 1 < index.size(); ++d) {
+    if (is_axis(index[d], c.m)) {
+      found.push_back(index[d]->var.get());
+    } else if (!is_axis(index[d], c.batch)) {
+      return false;
+    }
+  }
+  if (found != expected) return false;
+  return c.m.size() == 1 || (definition.tensor->strides.empty() && found.size() + 1 == index.size());
+}
+
+int wgmma_staged_outputs(const Program& program, const WgmmaProblem& problem) {
+  int count = 0;
+  for (const Contraction::Member& member : problem.contraction.epilogue) {
+    const bool leaves = is_output(program, *member.definition->tensor);
+    count += leaves && is_row_major(problem, *member.definition, member.to_space) ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace quern::compiler
