@@ -44,7 +44,7 @@ Layout accumulator_rows(std::int64_t rows) {
 }
 
 bool is_copied_in_bulk(const Buffer& buffer, const Assumptions& known) {
-  if (buffer.alignment % kBulkBytes != 0) return false;
+  if (buffer.alignment % kBulkBytes != 0 || buffer.shape.size() > kMapRank) return false;
   const std::vector<Expr> strides = element_strides(buffer);
   for (std::size_t d = 0; d < strides.size(); ++d) {
     const bool is_last = d + 1 == strides.size();

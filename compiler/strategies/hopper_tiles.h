@@ -16,6 +16,7 @@ inline constexpr std::int64_t kGroupThreads = 128;
 inline constexpr std::int64_t kWgmmaRows = 64;    // of one instruction
 inline constexpr std::int64_t kSwizzled = 1024;   // alignment of a swizzled tile
 inline constexpr std::int64_t kBulkBytes = 16;    // of which a tensor map's rows and their begins are multiples
+inline constexpr std::size_t kMapRank = 5;        // most dimensions of a tensor map
 inline constexpr std::int64_t kHalfBytes = 2;     // of an operand's element
 inline constexpr std::int64_t kSwizzleSpan = 64;  // elements of 2 bytes: 128 bytes
 

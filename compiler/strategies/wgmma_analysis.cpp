@@ -121,7 +121,6 @@ std::string why_no_product(const Program& program, const Contraction& c) {
   if (contract.order != Order::any) return fmt::format("{} is summed in a given order", product.tensor->name);
   if (c.k.empty()) return "it sums over no axis";
   if (c.n.size() != 1) return fmt::format("its second factor has {} axes of its own, not one", c.n.size());
-  if (c.batch.size() > 1) return fmt::format("both factors have {} axes in common, not one", c.batch.size());
   return {};
 }
 

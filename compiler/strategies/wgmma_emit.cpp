@@ -70,7 +70,11 @@ class Writer {
   // Why bulk copies do not serve the operands; empty: they do.
   std::string why_not_in_bulk() const {
     for (const WgmmaOperand* operand : {&problem_.a, &problem_.b}) {
-      if (!is_copied_in_bulk(as_buffer(*emitter_.param(*operand->source->tensor)), known_)) {
+      const Tensor& tensor = *operand->source->tensor;
+      if (tensor.rank() > kMapRank) {
+        return fmt::format("{} has {} dimensions, a tensor map at most {}", tensor.name, tensor.rank(), kMapRank);
+      }
+      if (!is_copied_in_bulk(as_buffer(*emitter_.param(tensor)), known_)) {
         return fmt::format("rows of the operands may not begin at multiples of {} bytes", kBulkBytes);
       }
     }

@@ -71,6 +71,17 @@ constexpr Case kCases[] = {
        s[n, h, i, j] = sum[p](f32(x[n, h, i, p]) * f32(w[j, p]))
        y[n, h, i, j] = f16(s[n, h, i, j])
        t[n, h, i] = sum[j](f32(y[n, h, i, j])) })"},
+    {"ProductsOfTwoBatchAxesInAnyPlace",
+     R"(kernel f(x: bf16[70, 2, 3, 72], w: bf16[2, 72, 3, 96]) -> (y: bf16[2, 70, 3, 96], t: bf16[3, 2, 96, 70]) {
+       s[z, i, h, j] = sum[p](f32(x[i, z, h, p]) * f32(w[z, p, h, j]))
+       y[z, i, h, j] = bf16(s[z, i, h, j])
+       t[h, z, j, i] = bf16(relu(s[z, i, h, j])) })"},
+    {"ProductsOfMoreAxesThanATensorMapHas",
+     R"(kernel f(x: bf16[2, 1, 3, 2, 37, 64], w: bf16[2, 1, 3, 2, 40, 64]) -> (y: bf16[2, 1, 3, 2, 37, 40]) {
+       y[a, b, c, d, i, j] = bf16(sum[p](f32(x[a, b, c, d, i, p]) * f32(w[a, b, c, d, j, p]))) })"},
+    {"SumsOverMoreAxesThanATensorMapHas",
+     R"(kernel f(x: bf16[2, 37, 2, 1, 2, 40], w: bf16[2, 2, 1, 2, 40, 33]) -> (y: bf16[2, 37, 33]) {
+       y[b, i, j] = bf16(sum[p, q, r, s](f32(x[b, i, p, q, r, s]) * f32(w[b, p, q, r, s, j]))) })"},
     {"SumsOfRows",
      R"(kernel f(x: bf16[70, 72], w: bf16[200, 72], b: f32[200], g: f32[200])
          -> (y: bf16[70, 200], r: f32[70], q: f32[70]) {
