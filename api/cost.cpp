@@ -94,7 +94,10 @@ double bytes_written(const ir::Program& program, const SymbolValues& symbols) {
 }
 
 double arithmetic_rate(const ir::Program& kernel, const Target& target) {
-  if (const auto attention = compiler::analyze_attention(kernel)) return peak_flops(target, attention->numerator, true);
+  const auto analysis = compiler::analyze_attention(kernel);
+  if (const auto* attention = std::get_if<compiler::Attention>(&analysis)) {
+    return peak_flops(target, attention->numerator, true);
+  }
   const std::optional<compiler::Contraction> contraction = compiler::analyze_contraction(kernel, true);
   if (!contraction) return peak_flops(target, computes_f64(kernel) ? DType::f64 : DType::f32, false);
   const DType a = stored_dtype(contraction->a);

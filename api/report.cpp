@@ -36,7 +36,8 @@ std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view st
       add_role(roles, "k", contraction->k);
     }
   } else if (strategy == "attention") {
-    if (const auto attention = compiler::analyze_attention(kernel)) {
+    const auto analysis = compiler::analyze_attention(kernel);
+    if (const auto* attention = std::get_if<compiler::Attention>(&analysis)) {
       add_role(roles, "batch", attention->batch);
       add_role(roles, "queries", {attention->row});
       add_role(roles, "keys", {attention->key});
@@ -56,11 +57,19 @@ std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view st
   return roles;
 }
 
-// Why a GPU's contraction is not on the tensor cores.
-std::string passed_over(const ir::Program& kernel, std::string_view strategy, const Target& target) {
-  if (strategy != "contraction" || !target.is_gpu()) return {};
-  const compiler::Verdict match = compiler::strategy_named("wgmma").matches(kernel, target);
-  return match ? "" : "wgmma: " + match.reason;
+// Why a GPU's kernel is a part of attention, not all of it, and its contraction not on the tensor cores.
+std::vector<std::string> passed_over(const pipeline::ScheduledKernel& kernel, std::span<const compiler::Apart> apart,
+                                     const Target& target) {
+  std::vector<std::string> reasons;
+  if (!target.is_gpu()) return reasons;
+  for (const auto& [mixture, reason] : apart) {
+    if (definition_of(kernel.program, *mixture)) reasons.push_back("attention: " + reason);
+  }
+  if (kernel.strategy->fields.strategy == "contraction") {
+    const compiler::Verdict match = compiler::strategy_named("wgmma").matches(kernel.program, target);
+    if (!match) reasons.push_back("wgmma: " + match.reason);
+  }
+  return reasons;
 }
 
 // Whether every symbol has a size.
@@ -138,13 +147,14 @@ Report report(const Compiled& compiled, const Sizes& sizes) {
   auto origin = compiled.origins.begin();
   double computing = 0;
   for (std::size_t k = 0; k < scheduled.program.kernels.size(); ++k) {
-    const auto& [part, strategy, schedule, chosen] = scheduled.program.kernels[k];
+    const pipeline::ScheduledKernel& own = scheduled.program.kernels[k];
+    const auto& [part, strategy, schedule, chosen] = own;
     KernelReport kernel{.name = fmt::format("{}_{}", part.name, k),
                         .program = ir::to_string(part),
                         .strategy = std::string(strategy->fields.strategy),
                         .schedule = compiler::to_string(schedule, strategy->fields),
                         .origin = chosen ? *origin++ : "default",  // what a rewrite adds is under its fallback
-                        .passed_over = passed_over(part, strategy->fields.strategy, compiled.target),
+                        .passed_over = passed_over(own, scheduled.program.apart, compiled.target),
                         .axes = roles_of(part, strategy->fields.strategy)};
     // Of the first variant, the one that serves aligned calls.
     for (const pipeline::Resources& resources : compiled.resources) {

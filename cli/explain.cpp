@@ -19,7 +19,7 @@ struct ExplainArguments {
 void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) {
   fmt::print("kernel {} of {}: {} ({})\n", number, count, k.name, k.strategy);
   fmt::print("  schedule   {}   [{}]\n", k.schedule, k.origin);
-  if (!k.passed_over.empty()) fmt::print("  not        {}\n", k.passed_over);
+  for (const std::string& reason : k.passed_over) fmt::print("  not        {}\n", reason);
   for (const std::string& axis : k.axes) fmt::print("  axis       {}\n", axis);
   fmt::print("  memory     {} read, {} written\n", bytes_text(k.bytes_read), bytes_text(k.bytes_written));
   fmt::print("  work       {} operations\n", k.operations < 0 ? "?" : fmt::format("{:.4g}", k.operations));

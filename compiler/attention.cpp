@@ -1,8 +1,15 @@
 #include "compiler/attention.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "compiler/analysis.h"
+#include "compiler/schedule.h"
+#include "ir/printer.h"
 #include "ir/rescaling.h"
 
 namespace quern::compiler {
@@ -50,19 +57,45 @@ struct Mixture {
   Expr values;
 };
 
-std::optional<Mixture> mixture_of(const Program& program, const Definition& product) {
+// Whether the factor holds a numerator of a softmax along the axis.
+bool holds_numerator(const Program& program, const Expr& factor, const VarRef& axis) {
+  bool found = false;
+  visit(inline_definitions(program, factor), [&](const Expr& e) {
+    const auto numerator = is_call(e, Op::exp) ? match_numerator(program, e) : std::nullopt;
+    found = found || (numerator && numerator->axis == axis);
+    return !found;
+  });
+  return found;
+}
+
+// Whether a softmax weighs the sum's terms.
+bool is_weighted(const Program& program, const Definition& product) {
+  const bool has_maximum = std::ranges::any_of(program.definitions, [](const Definition& definition) {
+    return is_reduction(definition) && definition.value->reduce->reducer == Reducer::max;
+  });
+  if (!has_maximum || !is_reduction(product) || product.value->reduce->reducer != Reducer::sum) return false;
+  const std::vector<Expr> factors = factors_of(product.value->args[0]);
+  return factors.size() > 1 && std::ranges::any_of(factors, [&](const Expr& factor) {
+           return holds_numerator(program, factor, product.value->reduce->axes[0].var);
+         });
+}
+
+// A reason is empty where no softmax weighs the product's terms.
+std::variant<Mixture, std::string> mixture_of(const Program& program, const Definition& product) {
   const Expr* term = only_sum(product);
-  if (!term) return {};
-  const std::vector<Expr> factors = factors_of(*term);
-  if (factors.size() != 2) return {};
-  for (const int first : {0, 1}) {
-    const auto rounded = rounded_numerator(program, factors[static_cast<std::size_t>(first)]);
-    const Expr values = widened_read(program, factors[static_cast<std::size_t>(1 - first)]);
-    if (rounded && values && rounded->numerator.max && rounded->numerator.axis == product.value->reduce->axes[0].var) {
-      return Mixture{*rounded, values};
-    }
+  const std::vector<Expr> factors = term ? factors_of(*term) : std::vector<Expr>{};
+  bool has_weights = false;
+  for (std::size_t first = 0; factors.size() == 2 && first < 2; ++first) {
+    const auto rounded = rounded_numerator(program, factors[first]);
+    if (!rounded || !rounded->numerator.max || rounded->numerator.axis != product.value->reduce->axes[0].var) continue;
+    has_weights = true;
+    if (const Expr values = widened_read(program, factors[1 - first])) return Mixture{*rounded, values};
   }
-  return {};
+  if (!is_weighted(program, product)) return "";
+  if (!term) return "it is no sum over one axis, in any order, in f32";
+  if (factors.size() != 2) return fmt::format("it sums products of {} factors, not of two", factors.size());
+  if (has_weights) return "its values are not of bf16 or f16, widened to f32";
+  return "its weights are not exp(a - max(a)), or that divided by its sum, rounded to bf16 or f16 and widened to f32";
 }
 
 // The one reduction that the logit reads, and that read.
@@ -108,36 +141,43 @@ std::optional<Substitution> axes_of(const Definition& definition, const Expr& re
   return map;
 }
 
-// Fills in axes and operands; false where they are not attention's.
-bool find_operands(const Program& program, const Mixture& mixture, Attention& a) {
+// Fills in axes and operands, or says why they are not attention's.
+Verdict find_operands(const Program& program, const Mixture& mixture, Attention& a) {
   a.key = a.product->value->reduce->axes[0];
   a.logit = mixture.rounded.numerator.logit;
   a.numerator = mixture.rounded.dtype;
   a.v = mixture.values;
   const auto [scores, read] = scores_in(program, a.logit);
   const Expr* term = scores ? only_sum(*scores) : nullptr;
-  if (!term || factors_of(*term).size() != 2) return false;
+  if (!term || factors_of(*term).size() != 2)
+    return {"its logits read no one product of queries and keys, summed in f32"};
   a.scores = scores;
   const auto to_space = axes_of(*scores, read);
-  if (!to_space) return false;
+  if (!to_space) return {fmt::format("its logits read {}", to_string(read))};
   a.depth = scores->value->reduce->axes[0];
   for (const Axis& axis : a.product->axes) {
     const bool in_scores = uses(read, axis.var), in_values = uses(a.v, axis.var);
-    if (!in_scores && !in_values) return false;
+    if (!in_scores && !in_values) return {fmt::format("{} stands in neither scores nor values", axis.var->name)};
     if (in_scores && in_values) a.batch.push_back(axis);
     if (in_scores && !in_values) a.row = axis;
     if (!in_scores && in_values) a.column = axis;
   }
-  if (a.product->axes.size() != a.batch.size() + 2 || !a.row.var || !a.column.var || !uses(read, a.key.var))
-    return false;
+  if (a.product->axes.size() != a.batch.size() + 2 || !a.row.var || !a.column.var || !uses(read, a.key.var)) {
+    return {"scores and values have not one axis each of their own"};
+  }
   for (const Expr& factor : factors_of(*term)) {
     const Expr widened = widened_read(program, factor);
-    if (!widened) return false;
+    if (!widened) return {fmt::format("{} is no element of bf16 or f16 widened to f32", to_string(factor))};
     const Expr operand = substitute(widened, *to_space);
     (uses(operand, a.row.var) ? a.q : a.k) = operand;
   }
-  return a.q && a.k && is_tile(a.q, {a.row.var, a.depth.var}, a.batch) &&
-         is_tile(a.k, {a.key.var, a.depth.var}, a.batch) && is_tile(a.v, {a.key.var, a.column.var}, a.batch);
+  if (!a.q || !a.k) return {"its scores are no product of queries and keys"};
+  for (const auto& [operand, own, last] :
+       {std::tuple{a.q, a.row, a.depth}, {a.k, a.key, a.depth}, {a.v, a.key, a.column}}) {
+    if (is_tile(operand, {own.var, last.var}, a.batch)) continue;
+    return {fmt::format("no bulk copy brings tiles of {}", to_string(operand))};
+  }
+  return {};
 }
 
 // The sum of the same numerators, where there is one.
@@ -191,49 +231,57 @@ std::optional<Attention::Member> member_of(const Program& program, const Attenti
 }
 
 // The reductions that one kernel computes on the way.
-std::optional<Attention> attention_of(const Program& program, const Definition& product) {
-  const auto mixture = mixture_of(program, product);
-  if (!mixture) return {};
+std::variant<Attention, std::string> attention_of(const Program& program, const Definition& product) {
+  const auto found = mixture_of(program, product);
+  const auto* mixture = std::get_if<Mixture>(&found);
+  if (!mixture) return std::get<std::string>(found);
   Attention a{};
   a.product = &product;
   a.largest = mixture->rounded.numerator.max;
-  if (!find_operands(program, *mixture, a)) return {};
+  if (Verdict operands = find_operands(program, *mixture, a); !operands) return std::move(operands.reason);
   find_total(program, mixture->rounded.numerator, a);
   return a;
 }
 
 }  // namespace
 
-std::vector<const Definition*> attention_core(const Program& canonical, const Definition& product) {
-  const auto a = attention_of(canonical, product);
-  if (!a) return {};
-  if (!a->total) return {a->scores, a->largest, a->product};
-  return {a->scores, a->largest, a->total, a->product};
+AttentionCore attention_core(const Program& canonical, const Definition& product) {
+  auto found = attention_of(canonical, product);
+  const auto* a = std::get_if<Attention>(&found);
+  if (!a) return {{}, std::get<std::string>(std::move(found))};
+  if (!a->total) return {{a->scores, a->largest, a->product}, {}};
+  return {{a->scores, a->largest, a->total, a->product}, {}};
 }
 
-std::optional<Attention> analyze_attention(const Program& group) {
-  const Definition* product = nullptr;
+std::variant<Attention, std::string> analyze_attention(const Program& group) {
+  std::optional<Attention> a;
   std::size_t reductions = 0;
   for (const Definition& definition : group.definitions) {
     if (!is_reduction(definition)) continue;
     ++reductions;
-    if (!attention_core(group, definition).empty()) product = &definition;
+    auto found = attention_of(group, definition);
+    if (auto* attention = std::get_if<Attention>(&found)) a = std::move(*attention);
   }
-  if (!product) return {};
-  std::optional<Attention> a = attention_of(group, *product);
-  if (reductions != (a->total ? 4 : 3)) return {};
+  if (!a) return "it is no sum that a softmax weighs";
+  if (reductions != (a->total ? 4 : 3)) return "there are other reductions beside";
   for (const Expr* operand : {&a->q, &a->k, &a->v}) {
-    if (!is_input(group, *(*operand)->tensor) || (*operand)->dtype != a->numerator) return {};
+    const Tensor& tensor = *(*operand)->tensor;
+    if (!is_input(group, tensor)) return fmt::format("{} is computed in the same kernel", tensor.name);
+    if (tensor.dtype != a->numerator) {
+      return fmt::format("{} is of {}, its weights are rounded to {}", tensor.name, name(tensor.dtype),
+                         name(a->numerator));
+    }
   }
   for (const Axis& axis : a->product->axes) {
-    if (!is_integer(axis.lo, 0)) return {};
+    if (!is_integer(axis.lo, 0)) return fmt::format("{} does not begin at 0", axis.var->name);
   }
   for (const Output& output : group.outputs) {
     const auto member = member_of(group, *a, *definition_of(group, *output.tensor));
-    if (!member) return {};
+    if (!member)
+      return fmt::format("{} is not computed from the weighted sum and its total alone", output.tensor->name);
     a->outputs.push_back(*member);
   }
-  return a;
+  return std::move(*a);
 }
 
 }  // namespace quern::compiler

@@ -3,7 +3,8 @@
 // keys, and the sum over the keys of its numerators times values. What the analyses of analysis.h take for three or
 // four kernels can be one with an online softmax (ir/rescaling.h). Thread-safe.
 
-#include <optional>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "ir/rewrite.h"
@@ -35,10 +36,14 @@ struct Attention {
 };
 
 // The reductions of the attention whose last sum is `product`, in order: its scores, the maximum, its total where the
-// program has it, and itself. Empty where it is no such sum.
-std::vector<const ir::Definition*> attention_core(const ir::Program& canonical, const ir::Definition& product);
+// program has it, and itself. Where it is no such sum, none: with the reason where a softmax weighs its terms.
+struct AttentionCore {
+  std::vector<const ir::Definition*> definitions;
+  std::string reason;
+};
+AttentionCore attention_core(const ir::Program& canonical, const ir::Definition& product);
 
-// A kernel's program as attention; nothing where it is something else, or more.
-std::optional<Attention> analyze_attention(const ir::Program& group);
+// A kernel's program as attention, or why it is something else, or more.
+std::variant<Attention, std::string> analyze_attention(const ir::Program& group);
 
 }  // namespace quern::compiler

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "compiler/analysis.h"
 #include "compiler/attention.h"
+#include "compiler/divide_last.h"
 #include "ir/rewrite.h"
 
 namespace quern::compiler {
@@ -64,6 +65,7 @@ class Partitioner {
     }
     place_externs(externs, done, result);
     ensure(externs.empty(), "every extern has what it reads");
+    result.apart = std::move(apart_);
     return result;
   }
 
@@ -134,7 +136,9 @@ class Partitioner {
   void fuse_attention() {
     std::vector<Group> cores;
     for (const Definition& definition : program_.definitions) {
-      if (Group core = attention_core(program_, definition); !core.empty()) cores.push_back(std::move(core));
+      AttentionCore core = attention_core(program_, definition);
+      if (!core.reason.empty()) apart_.push_back({definition.tensor, std::move(core.reason)});
+      if (!core.definitions.empty()) cores.push_back(std::move(core.definitions));
     }
     if (cores.empty()) return;
     for (const Definition& definition : program_.definitions) {
@@ -155,17 +159,23 @@ class Partitioner {
       const bool is_between = needed.contains(next.tensor.get()) && !is_reduction(next) && depends_on(next, group);
       if (is_core || is_between) group.push_back(&next);
     }
+    Verdict is_whole = fuses_(build(group, unused));
+    if (is_whole) fused = group;
     for (const Definition& next : program_.definitions) {
       const bool is_member = std::ranges::find(group, &next) != group.end();
       if (is_member || !depends_on(next, group) || leaves_and_returns(next, group)) continue;
       Group candidate = group;
       candidate.push_back(&next);
-      const bool is_whole = fuses_(build(candidate, unused));
+      is_whole = fuses_(build(candidate, unused));
       // Up to the first that completes it everything belongs to it.
       if (is_whole || fused.empty()) group = std::move(candidate);
       if (is_whole) fused = group;
     }
-    if (!fused.empty()) place(std::move(fused));
+    if (fused.empty()) {
+      apart_.push_back({core.back()->tensor, std::move(is_whole.reason)});
+    } else {
+      place(std::move(fused));
+    }
   }
 
   void place(Group group) {
@@ -326,15 +336,35 @@ class Partitioner {
   const Program& program_;
   const Fuses& fuses_;
   std::vector<Group> groups_;
+  std::vector<Apart> apart_;
   std::map<const Tensor*, int> placed_;
   std::map<const Tensor*, std::set<const Tensor*>> ancestors_;
 };
+
+// Of a divided program, told of the tensors of the one before.
+std::vector<Apart> undivided(std::vector<Apart> apart, const Program& before, const Program& divided) {
+  for (auto& [mixture, reason] : apart) {
+    if (definition_of(before, *mixture)) continue;
+    const auto quotient = std::ranges::find_if(divided.definitions, [&](const Definition& definition) {
+      return std::ranges::count(tensors_read(definition.value), mixture) > 0;
+    });
+    mixture = quotient->tensor;
+  }
+  return apart;
+}
 
 }  // namespace
 
 Partition partition(const Program& canonical, const Fuses& fuses) {
   const Program needed = without_unused(canonical);
-  return Partitioner(needed, fuses).run();
+  const auto divided = fuses ? divide_last(needed) : std::nullopt;
+  if (!divided) return Partitioner(needed, fuses).run();
+  Partition result = Partitioner(*divided, fuses).run();
+  if (result.apart.empty()) return result;
+  std::vector<Apart> apart = undivided(std::move(result.apart), needed, *divided);
+  result = Partitioner(needed, fuses).run();
+  result.apart = std::move(apart);
+  return result;
 }
 
 }  // namespace quern::compiler

@@ -5,19 +5,28 @@
 // lives in workspace.
 
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "compiler/schedule.h"
 #include "ir/tensor.h"
 
 namespace quern::compiler {
 
+// What a softmax weighs, in kernels of its own instead of attention's, and why.
+struct Apart {
+  ir::TensorRef mixture;
+  std::string reason;
+};
+
 struct Partition {
   std::vector<ir::Program> kernels;      // in an order in which each reads only what earlier ones wrote
   std::vector<ir::TensorRef> workspace;  // tensors that pass between kernels and are no outputs
+  std::vector<Apart> apart;
 };
 
-// Whether one kernel computes a group around several reductions (attention.h).
-using Fuses = std::function<bool(const ir::Program& group)>;
+// Whether one kernel computes a group around several reductions (attention.h), or why not.
+using Fuses = std::function<Verdict(const ir::Program& group)>;
 
 Partition partition(const ir::Program& canonical, const Fuses& fuses = {});
 

@@ -219,13 +219,13 @@ Bounded BoundedArithmetic::call(const Instruction& i, std::span<const Bounded> x
   return fusable ? open : settled(i.dtype, open);
 }
 
-// Rounded at the scale of a smaller maximum, where it is larger, and scaled down in f32, which may lose what lies below
-// its normal numbers.
+// Rounded at the scale of a smaller maximum or before its division, where it is larger, and scaled down in f32, which
+// may lose what lies below its normal numbers.
 Bounded BoundedArithmetic::rescaled(DType to, const Bounded& operand, const Bounded& x) const {
   if (is_unknown(operand)) return x;
   const double least = low(DType::f32, operand), most = high(DType::f32, operand);
   constexpr double kSmallestNormal = 0x1p-126;
-  const double off = unit_roundoff(to) * most + spacing(to, 0) / 2 + kSmallestNormal;
+  const double off = (unit_roundoff(to) + 2 * unit_roundoff(DType::f32)) * most + spacing(to, 0) / 2 + kSmallestNormal;
   return within(to, x.value, std::min(low(to, x), least - off), std::max(high(to, x), most + off));
 }
 

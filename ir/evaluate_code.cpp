@@ -103,6 +103,8 @@ class Compiler {
     result.shape = sizes_(definition.tensor->shape);
     for (const Axis& axis : definition.axes) result.loops.push_back(loop(axis));
     enclosing_ = result.loops;
+    outside_ = enclosing_.size();
+    leaves_ = is_output(*program_, *definition.tensor);
     result.value = compile(definition.value);
     enclosing_.clear();
     compiled_.clear();  // what depends on the axes around it is compiled anew
@@ -167,9 +169,8 @@ class Compiler {
       }
       case ExprKind::cast: {
         const DType from = e->args[0]->dtype;
-        const bool narrows = is_float(e->dtype) && is_float(from) && byte_size(e->dtype) < byte_size(from);
-        const bool rescales = narrows && program_ && match_numerator(*program_, e->args[0]);
-        return emit({.kind = Kind::cast, .dtype = e->dtype, .from = from, .rescales = rescales}, {compile(e->args[0])});
+        return emit({.kind = Kind::cast, .dtype = e->dtype, .from = from, .rescales = rescales(e)},
+                    {compile(e->args[0])});
       }
       case ExprKind::call:
         return compile_call(e);
@@ -179,6 +180,15 @@ class Compiler {
         return compile_reduce(e);
     }
     unreachable("a kind of expression");
+  }
+
+  bool rescales(const Expr& cast) const {
+    const Expr& operand = cast->args[0];
+    const bool narrows =
+        is_float(cast->dtype) && is_float(operand->dtype) && byte_size(cast->dtype) < byte_size(operand->dtype);
+    const bool is_on_its_way = !leaves_ || enclosing_.size() > outside_;
+    return narrows && program_ && is_on_its_way &&
+           (match_numerator(*program_, operand) || match_probability(*program_, operand));
   }
 
   std::uint32_t compile_call(const Expr& e) {
@@ -313,6 +323,8 @@ class Compiler {
   std::unordered_map<const Tensor*, std::uint32_t> inputs_, definitions_;
   std::unordered_map<const Variable*, std::uint32_t> slots_, locals_;
   std::vector<Loop> enclosing_;
+  std::size_t outside_ = 0;  // of them, the axes of the definition itself
+  bool leaves_ = false;      // the definition is an output
   std::unordered_map<const Node*, std::uint32_t> compiled_;
   std::vector<Expr> kept_;  // so that addresses in compiled_ stay unique
 };

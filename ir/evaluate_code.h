@@ -34,7 +34,7 @@ struct Instruction {
   DType from{};            // call, cast: the operands'
   Op op{};                 // call
   bool places = false;     // an integer or bool that depends on nothing but axes and symbols
-  bool rescales = false;   // cast: of a numerator to a narrower float (ir/rescaling.h)
+  bool rescales = false;   // cast: on the way to a sum, of what may be rounded at another scale (ir/rescaling.h)
   std::uint32_t args = 0;  // the first of `count` places in Code::operands
   std::uint32_t count = 0;
   std::uint32_t number = 0;  // index, local: the slot; read, reduce: the place in its list

@@ -17,14 +17,14 @@ Expr value_read(const Program& program, const Expr& e) {
   return substitute(definition->value, axes);
 }
 
-// A maximum over one axis, read from its definition or standing where it is used, and what it is the maximum of.
-struct Maximum {
+// A reduction over one axis, read from its definition or standing where it is used, and what it is of.
+struct Folded {
   const Definition* definition;
   VarRef axis;
   Expr element;
 };
 
-std::optional<Maximum> maximum_read(const Program& program, const Expr& e) {
+std::optional<Folded> folded(const Program& program, const Expr& e, Reducer reducer) {
   const Expr source = resolve(program, e);
   const Definition* definition = nullptr;
   Substitution axes;
@@ -34,11 +34,11 @@ std::optional<Maximum> maximum_read(const Program& program, const Expr& e) {
     for (std::size_t d = 0; d < source->args.size(); ++d) axes[definition->axes[d].var] = source->args[d];
   }
   const Expr& value = definition ? definition->value : source;
-  if (value->kind != ExprKind::reduce || value->reduce->reducer != Reducer::max || value->reduce->axes.size() != 1 ||
+  if (value->kind != ExprKind::reduce || value->reduce->reducer != reducer || value->reduce->axes.size() != 1 ||
       value->where) {
     return {};
   }
-  return Maximum{definition, value->reduce->axes[0].var, substitute(value->args[0], axes)};
+  return Folded{definition, value->reduce->axes[0].var, substitute(value->args[0], axes)};
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ std::optional<Numerator> match_numerator(const Program& program, const Expr& e) 
   if (!is_call(exponential, Op::exp)) return {};
   const Expr difference = resolve(program, exponential->args[0]);
   if (!is_call(difference, Op::sub)) return {};
-  const std::optional<Maximum> maximum = maximum_read(program, difference->args[1]);
+  const std::optional<Folded> maximum = folded(program, difference->args[1], Reducer::max);
   if (!maximum) return {};
   const Expr logit = inline_definitions(program, difference->args[0]);
   const Expr element = inline_definitions(program, maximum->element);
@@ -72,6 +72,19 @@ std::optional<Numerator> match_numerator(const Program& program, const Expr& e) 
     }
   }
   return {};
+}
+
+std::optional<Probability> match_probability(const Program& program, const Expr& e) {
+  const Expr quotient = resolve(program, e);
+  if (!is_call(quotient, Op::div)) return {};
+  const Expr &numerator = quotient->args[0], &divisor = quotient->args[1];
+  const auto matched = match_numerator(program, numerator);
+  if (!matched || uses(divisor, matched->axis)) return {};
+  const std::optional<Folded> total = folded(program, divisor, Reducer::sum);
+  if (!total) return {};
+  const Expr term = substitute(total->element, {{total->axis, Expr(matched->axis)}});
+  if (!equal(inline_definitions(program, term), inline_definitions(program, numerator))) return {};
+  return Probability{matched->axis, numerator, divisor};
 }
 
 }  // namespace quern::ir

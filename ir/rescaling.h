@@ -1,8 +1,9 @@
 #pragma once
 // exp(a - m) where m is the largest a along an axis: the numerator of a softmax. A sum over that axis of terms with
 // such a factor may be computed in one pass, with a running maximum and all that was summed so far rescaled whenever it
-// grows (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018). A factor that is rounded to a
-// narrower float is then rounded at another scale: ir/bounds.h admits that. Thread-safe.
+// grows (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018), and divided by what all its terms
+// are divided by at the end. A factor that is rounded to a narrower float is then rounded at another scale: ir/bounds.h
+// admits that. Thread-safe.
 
 #include <optional>
 
@@ -19,6 +20,14 @@ struct Numerator {
 // Whether `e`, an expression of some definition of the program, is such an exponential, itself or by reading an
 // elementwise definition. Nothing where it is something else.
 std::optional<Numerator> match_numerator(const Program& program, const Expr& e);
+
+// A softmax: a numerator divided by the sum of its row's.
+struct Probability {
+  VarRef axis;              // of the row
+  Expr numerator, divisor;  // the operands of the division
+};
+
+std::optional<Probability> match_probability(const Program& program, const Expr& e);
 
 // The expression with its reads of elementwise definitions replaced by what they read.
 Expr inline_definitions(const Program& program, const Expr& e);

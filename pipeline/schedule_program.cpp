@@ -113,7 +113,7 @@ ScheduledProgram schedule_program(const ir::Program& program, const Target& targ
   dump("lift_reductions", [&] { return ir::to_string(canonical); });
   const compiler::Partition parts = compiler::partition(canonical, fuses_on(target));
   for (const ir::Program& kernel : parts.kernels) dump("partition", [&] { return ir::to_string(kernel); });
-  ScheduledProgram result{program, {}, parts.workspace};
+  ScheduledProgram result{program, {}, parts.workspace, parts.apart};
   for (const ir::Program& kernel : parts.kernels) {
     const Schedule schedule = choose(kernel, compiler::strategy_for(kernel, target));
     add(result, {kernel, &serving(kernel, schedule, target), schedule}, target);

@@ -28,6 +28,7 @@ struct ScheduledProgram {
   ir::Program program;  // verified, as given
   std::vector<ScheduledKernel> kernels;
   std::vector<ir::TensorRef> workspace;  // what passes between them
+  std::vector<compiler::Apart> apart;
 };
 
 // The schedule of one kernel of the partition; called once for each, in order. A schedule may make several kernels of

@@ -7,6 +7,7 @@
 #include "compiler/strategies/hopper_tiles.h"
 #include "compiler/strategies/space.h"
 #include "compiler/strategies/table.h"
+#include "ir/printer.h"
 #include "ir/simplify.h"
 
 namespace quern::compiler {
@@ -86,25 +87,34 @@ namespace {
 
 // --- Schedules ------------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kMostColumns = 256;
+constexpr std::int64_t kLeastColumns = 32, kMostColumns = 256;
 constexpr std::int64_t kOtherRegisters = 44;    // addresses, rows' maxima and sums
 constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the first buffer, and the mbarriers
 
 std::int64_t depth_of(const Attention& a) { return as_integer(a.depth.hi).value_or(0); }
 std::int64_t columns_of(const Attention& a) { return as_integer(a.column.hi).value_or(0); }
 
-// What the strategy takes; nothing else.
-std::optional<Attention> attention_for(const Program& program, const Target& target) {
-  if (!target.is_gpu() || !target.gpu.features.wgmma || !target.gpu.features.tma) return std::nullopt;
-  const auto fits = [](std::int64_t extent) { return extent >= 32 && extent <= kMostColumns && extent % 32 == 0; };
-  std::optional<Attention> a = analyze_attention(program);
-  if (!a || !fits(depth_of(*a)) || !fits(columns_of(*a))) return std::nullopt;
-  return a;
+// What the strategy takes, or why it takes something else.
+std::variant<Attention, std::string> attention_for(const Program& program, const Target& target) {
+  if (!target.is_gpu() || !target.gpu.features.wgmma || !target.gpu.features.tma) {
+    return fmt::format("{} has no wgmma", to_text(target));
+  }
+  auto found = analyze_attention(program);
+  const auto* a = std::get_if<Attention>(&found);
+  if (!a) return found;
+  for (const Axis& axis : {a->depth, a->column}) {
+    const std::optional<std::int64_t> extent = as_integer(axis.hi);
+    if (extent && *extent >= kLeastColumns && *extent <= kMostColumns && *extent % kLeastColumns == 0) continue;
+    return fmt::format("{} ({}) is not known as a multiple of {} up to {}", axis.var->name, to_string(axis.hi),
+                       kLeastColumns, kMostColumns);
+  }
+  return found;
 }
 
 Verdict matches(const Program& program, const Target& target) {
-  if (attention_for(program, target)) return {};
-  return {"it takes attention of bf16 or f16, of d from 32 to 256 by 32, with wgmma"};
+  auto found = attention_for(program, target);
+  auto* reason = std::get_if<std::string>(&found);
+  return {reason ? std::move(*reason) : ""};
 }
 
 std::int64_t shared_bytes(const AttentionSchedule& s, const Attention& a) {
@@ -141,8 +151,9 @@ Verdict check(const Attention& a, const Schedule& schedule, const Target& target
 }
 
 Verdict check(const Program& program, const Schedule& schedule, const Target& target) {
-  const std::optional<Attention> a = attention_for(program, target);
-  return a ? check(*a, schedule, target) : matches(program, target);
+  const auto found = attention_for(program, target);
+  const auto* a = std::get_if<Attention>(&found);
+  return a ? check(*a, schedule, target) : Verdict{std::get<std::string>(found)};
 }
 
 Schedule make(std::int64_t bn, std::int64_t consumers, std::int64_t stages, bool overlap) {
@@ -150,9 +161,10 @@ Schedule make(std::int64_t bn, std::int64_t consumers, std::int64_t stages, bool
 }
 
 std::vector<Schedule> candidates(const Program& program, const Target& target) {
-  const std::optional<Attention> a = attention_for(program, target);
-  if (!a) return {};
+  const auto found = attention_for(program, target);
+  const auto* a = std::get_if<Attention>(&found);
   std::vector<Schedule> all;
+  if (!a) return all;
   for (const std::int64_t consumers : {2, 3, 1}) {
     for (const std::int64_t bn : {128, 176, 160, 144, 112, 96, 80, 64, 48, 32}) {
       for (const std::int64_t stages : {2, 3, 4}) {

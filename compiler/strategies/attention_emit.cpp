@@ -27,7 +27,7 @@ class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
       : program_(program),
-        attention_(*analyze_attention(program)),
+        attention_(std::get<Attention>(analyze_attention(program))),
         logit_(split_logit(attention_.logit)),
         schedule_(schedule),
         kernel_(kernel_frame(program, facts, target)),

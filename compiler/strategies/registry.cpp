@@ -16,8 +16,9 @@ const std::array<Strategy, 5>& table() {
 
 std::span<const Strategy> strategies() { return table(); }
 
-bool fuses(const ir::Program& group, const Target& target) {
-  return kAttention.matches(group, target) || kWgmma.matches(group, target);
+Verdict fuses(const ir::Program& group, const Target& target) {
+  Verdict attention = kAttention.matches(group, target);
+  return attention || kWgmma.matches(group, target) ? Verdict{} : std::move(attention);
 }
 
 const Strategy& strategy_for(const ir::Program& kernel, const Target& target) {

@@ -45,8 +45,8 @@ struct Strategy {
 
 std::span<const Strategy> strategies();
 
-// Whether a strategy takes a group of several reductions that no other covers.
-bool fuses(const ir::Program& group, const Target& target);
+// Whether a strategy takes a group of several reductions that no other covers, or why attention does not.
+Verdict fuses(const ir::Program& group, const Target& target);
 
 // The strategy that serves a kernel, or the one of that name (Error where there is none).
 const Strategy& strategy_for(const ir::Program& kernel, const Target& target);

@@ -53,9 +53,9 @@ struct KernelReport {
   std::string program;  // its part of the tensor program
   std::string strategy;
   std::string schedule;
-  std::string origin;             // of the schedule: "given", "store", "nearest: ...", "default"
-  std::string passed_over;        // a faster strategy that does not take it, and why: "wgmma: x is of f32, ..."
-  std::vector<std::string> axes;  // roles: "m: i (4096)", "k: p (1024)"
+  std::string origin;                    // of the schedule: "given", "store", "nearest: ...", "default"
+  std::vector<std::string> passed_over;  // faster strategies that do not take it, and why: "wgmma: x is of f32, ..."
+  std::vector<std::string> axes;         // roles: "m: i (4096)", "k: p (1024)"
   // Of one launch at the sizes asked for, each argument and intermediate touched once; -1 where a size is unknown.
   double bytes_read = -1;
   double bytes_written = -1;

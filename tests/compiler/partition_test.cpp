@@ -186,6 +186,43 @@ TEST(Partition, AttentionIsOneKernelWhereOneComputesIt) {
   EXPECT_EQ(kernels_of(attention(kScores, kMixture)), "contraction reduction contraction 3");
 }
 
+TEST(Partition, ASoftmaxOfScoresTimesValuesIsAttention) {
+  const auto of = [](std::string_view weights) {
+    return fmt::format("h[b, i, j] = bf16({})\ny[b, i, c] = bf16(sum[j](f32(h[b, i, j]) * f32(v[b, j, c])))\n",
+                       weights);
+  };
+  EXPECT_EQ(kernels_on_hopper(attention(kScores, of("e[b, i, j] / l[b, i]"))), "attention ");
+  EXPECT_EQ(kernels_on_hopper(attention(kScores, of("e[b, i, j] / sum[g](e[b, i, g])"))), "attention ");
+  EXPECT_EQ(kernels_on_hopper(attention(kScores, of("e[b, i, j] / m[b, i]"))), "wgmma reduction wgmma ");
+}
+
+// Why the kernels of a program on Hopper are not one of attention.
+std::string apart_on_hopper(std::string_view text, std::string_view target_text = "cuda:sm_90a") {
+  const Target target = parse_target(target_text);
+  const Fuses fuse = [&](const ir::Program& group) { return fuses(group, target); };
+  std::string result;
+  for (const Apart& apart : partition(lift_reductions(ir::parse_program(text)), fuse).apart) {
+    result += apart.mixture->name + ": " + apart.reason + "\n";
+  }
+  return result;
+}
+
+TEST(Partition, SaysWhyAttentionIsApart) {
+  EXPECT_EQ(apart_on_hopper(attention(kScores, kMixture)), "");
+  EXPECT_EQ(apart_on_hopper(attention(kScores, kMixture), "cuda:sm_80"), "y_sum: cuda:sm_80 has no wgmma\n");
+  EXPECT_EQ(apart_on_hopper(attention(kScores, "y[b, i, c] = bf16(sum[j](e[b, i, j] * f32(v[b, j, c])) / l[b, i])\n")),
+            "y_sum: its weights are not exp(a - max(a)), or that divided by its sum, rounded to bf16 or f16 and "
+            "widened to f32\n");
+  EXPECT_EQ(apart_on_hopper(attention(kScores,
+                                      "h[b, i, j] = bf16(e[b, i, j] / l[b, i])\n"
+                                      "u[b, j, c] = relu(f32(v[b, j, c]))\n"
+                                      "y[b, i, c] = bf16(sum[j](f32(h[b, i, j]) * u[b, j, c]))\n")),
+            "y_sum: its values are not of bf16 or f16, widened to f32\n");
+  EXPECT_EQ(apart_on_hopper("kernel f(x: f32[m, n]) -> (y: f32[m, n]) { e[i, j] = exp(x[i, j] - max[l](x[i, l]))\n"
+                            "y[i, j] = e[i, j] / sum[l](e[i, l]) }"),
+            "");
+}
+
 TEST(Partition, WhatIsAheadOfAttentionAndBehindItStaysApart) {
   const std::string projected =
       "u[b, i, c] = bf16(sum[p](f32(q[b, i, p]) * f32(w[p, c])))\n"

@@ -162,6 +162,20 @@ TEST(Bounds, RoundedNumeratorsMayHaveAnotherScale) {
   EXPECT_GT(rounded, 0x1p-10);  // of a few terms, each off by up to 2^-8 of itself
   EXPECT_LT(rounded, 16 * 0x1p-8 * 3);
   EXPECT_LT(bound_of("exp(x[j] - 2 * m[i])"), 0x1p-12);  // of no softmax
+  const double divided = bound_of("exp(x[j] - m[i]) / sum[l](exp(x[l] - m[i]))");
+  EXPECT_GT(divided, 0x1p-13);
+  EXPECT_LT(divided, 3 * 0x1p-8);                                                   // of terms whose weights sum to 1
+  EXPECT_LT(bound_of("exp(x[j] - m[i]) / sum[l](exp(x[l] - 2 * m[i]))"), 0x1p-12);  // by another sum
+}
+
+TEST(Bounds, WeightsThatLeaveAreRoundedWhereTheProgramSaysSo) {
+  const auto bound_of = [](const char* definitions) {
+    const std::string text =
+        std::string("kernel f(x: f32[n]) -> (y: bf16[n]) {\n m[i in 1] = max[j](x[j])\n") + definitions + "}";
+    return Case(text, {{"n", 16}}).at({3}).bound;
+  };
+  EXPECT_EQ(bound_of("y[j] = bf16(exp(x[j] - m[0]) / sum[l](exp(x[l] - m[0])))"), 0);
+  EXPECT_GT(bound_of("p[j] = bf16(exp(x[j] - m[0]) / sum[l](exp(x[l] - m[0])))\n y[j] = p[j]"), 0);
 }
 
 TEST(Bounds, NarrowFunctionsAreExpandedInSinglePrecision) {

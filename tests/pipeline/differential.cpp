@@ -196,6 +196,13 @@ const ShapeCase kShapeCases[] = {
        e[b, i, j] = exp(s[b, i, j] - t[b, i])
        y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j](e[b, i, j])) })",
      {{1, 1, 1}, {2, 67, 131}, {0, 5, 5}, {1, 0, 3}, {1, 3, 0}}},
+    {"attention_of_a_softmax",
+     R"(kernel f(q: f16[h, m, 32], k: f16[h, n, 32], v: f16[h, n, 32]) -> (y: f32[h, m, 32]) {
+       s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p]))
+       e[b, i, j] = exp(s[b, i, j] - max[l](s[b, i, l]))
+       w[b, i, j] = f16(e[b, i, j] / sum[l](e[b, i, l]))
+       y[b, i, c] = sum[j](f32(w[b, i, j]) * f32(v[b, j, c])) })",
+     {{1, 1, 1}, {2, 67, 131}, {0, 5, 5}, {1, 0, 3}, {1, 3, 0}}},
     {"columns",
      "kernel f(x: f32[m, n]) -> (y: f32[n]) { y[j] = sum[i](x[i, j]) }",
      {{1, 1}, {7, 5}, {100, 33}, {0, 4}}},

@@ -118,6 +118,14 @@ constexpr Case kCases[] = {
        y[i, h, c] = f16(o[h, i, c] / l[h, i] + wide[i, h, c])
        z[h, i, c] = o[h, i, c] })",
      "attention"},
+    {"AttentionOfASoftmaxOfRoundedScores",
+     R"(kernel f(q: bf16[2, 2, 70, 64], k: bf16[2, 2, 90, 64], v: bf16[2, 2, 90, 64]) -> (y: bf16[2, 2, 70, 64]) {
+       s[b, h, i, j] = bf16(sum[p](f32(q[b, h, i, p]) * f32(k[b, h, j, p])))
+       a[b, h, i, j] = j <= i ? f32(s[b, h, i, j]) * 0.125 : -inf
+       e[b, h, i, j] = exp(a[b, h, i, j] - max[l](a[b, h, i, l]))
+       w[b, h, i, j] = bf16(e[b, h, i, j] / sum[l](e[b, h, i, l]))
+       y[b, h, i, c] = bf16(sum[j](f32(w[b, h, i, j]) * f32(v[b, h, j, c]))) })",
+     "attention"},
     {"AttentionThroughAWindow",
      R"(kernel f(q: bf16[1, 100, 32], k: bf16[1, 100, 32], v: bf16[1, 100, 32]) -> (y: f16[1, 100, 32]) {
        s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p]))
