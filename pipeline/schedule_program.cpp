@@ -98,6 +98,10 @@ ChooseSchedule choose_text(std::string_view text) {
           all, parts.size(), next + 1, kernel.name, strategy.fields.strategy);
     }
     const std::string_view own = parts[next++];
+    if (own.empty()) {
+      fail("schedule '{}' is empty for kernel {} ('{}'); {} serves it", all, next, kernel.name,
+           strategy.fields.strategy);
+    }
     return compiler::parse_schedule(own);
   };
 }

@@ -139,9 +139,11 @@ Verdict check(const Attention& a, const Schedule& schedule, const Target& target
   }
   if (s.stages < 1 || s.stages > 8) return {fmt::format("stages={} is not 1 to 8", s.stages)};
   if (registers_of(s, a) > consumer_registers(s.consumers)) {
-    return {fmt::format(
-        "a consumer's thread takes {} registers for scores, probabilities and the result, {} for others, of {}",
-        registers_of(s, a) - kOtherRegisters, kOtherRegisters, consumer_registers(s.consumers))};
+    return {
+        fmt::format("a consumer's thread takes {} registers for scores, probabilities and the result, {} for others, "
+                    "of {}: a smaller "
+                    "block n takes fewer",
+                    registers_of(s, a) - kOtherRegisters, kOtherRegisters, consumer_registers(s.consumers))};
   }
   if (const std::int64_t needed = shared_bytes(s, a) + kReserved; needed > target.gpu.shared_per_block) {
     return {fmt::format("needs {} B of shared memory, the device has {}: the queries, {} stages of keys and values",

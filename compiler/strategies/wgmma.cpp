@@ -165,8 +165,10 @@ Verdict check_block(const WgmmaSchedule& s) {
   if (s.bk != kSwizzleSpan) return {fmt::format("block k={} is not {}, a row of 128 bytes", s.bk, kSwizzleSpan)};
   const std::int64_t held = s.accumulator_registers() + s.operand_registers(), most = consumer_registers(s.consumers);
   if (held + kOtherRegisters > most) {
-    return {fmt::format("a consumer's thread takes {} registers for accumulators and operands, {} for others, of {}",
-                        held, kOtherRegisters, most)};
+    return {fmt::format(
+        "a consumer's thread takes {} registers for accumulators and operands, {} for others, of {}: a smaller block, "
+        "or more consumers, take fewer",
+        held, kOtherRegisters, most)};
   }
   return {};
 }
