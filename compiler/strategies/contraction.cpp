@@ -355,7 +355,9 @@ std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule)
   if (get(schedule, kFields, "pad") != 0) {
     Schedule rest = schedule;
     set(rest, kFields, "pad", 0);
-    return Rewrite{pad_operands(program), 2, std::move(rest)};
+    Partition parts = pad_operands(program);
+    const std::size_t main = parts.kernels.size() - 1;
+    return Rewrite{std::move(parts), main, std::move(rest)};
   }
   if (get(schedule, kFields, "pack") != 0) {
     Schedule rest = schedule;

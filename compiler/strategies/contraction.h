@@ -59,7 +59,7 @@ bool can_pack_once(const ir::Program& program, const Contraction& contraction);
 Partition pack_once(const ir::Program& program, std::int64_t width);
 
 // pad=yes (contraction_pad.cpp): why it is not possible (empty: it is), whether the operands' rows begin at places that
-// ask for it, and the three kernels, of which the last is the contraction.
+// ask for it, and a copy of each that does not lie aligned, then the contraction.
 std::string why_not_padded(const ContractionProblem& problem);
 bool is_misaligned(const ContractionProblem& problem);
 Partition pad_operands(const ir::Program& program);

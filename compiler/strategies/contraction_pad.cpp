@@ -3,8 +3,9 @@
 //
 //   a_padded[batch..., i, p] = p < k ? a[batch..., i, p] : 0      and b alike, the reduced axis padded in both
 //
-// The contraction then sums over the padded axis, whose further products are zeros. A copy costs one pass over the
-// operand; scalar loads would cost several instructions for each element and block.
+// The contraction then sums over the padded axis, whose further products are zeros. Where that axis needs no padding,
+// an operand that lies aligned stays where it is. A copy costs one pass over the operand; scalar loads would cost
+// several instructions for each element and block.
 
 #include <algorithm>
 
@@ -62,6 +63,15 @@ Padding pad_operand(const Contraction& c, const Operand& operand, const Axis& ow
   return result;
 }
 
+// Whether the operand's rows begin at aligned places, where its tensor does.
+bool lies_aligned(const Operand& operand) {
+  const std::int64_t vector = kVectorBytes / byte_size(operand.dtype());
+  const std::vector<Expr> strides = element_strides(*operand.source->tensor);
+  return is_integer(strides.back(), 1) && std::all_of(strides.begin(), strides.end() - 1, [&](const Expr& stride) {
+           return divisor(stride, Assumptions()) % vector == 0;
+         });
+}
+
 Program copy_kernel(const Program& program, const Padding& padding) {
   Program kernel;
   kernel.name = program.name;
@@ -97,15 +107,25 @@ Partition pad_operands(const Program& program) {
   const ContractionProblem problem = analyze_operands(program, program.facts);
   const Contraction& c = problem.contraction;
   const Axis k{make_var(c.k[0].var->name), 0, padded_extent(c.k[0].hi, problem.a.dtype())};
-  const Padding a = pad_operand(c, problem.a, c.m[0], k), b = pad_operand(c, problem.b, c.n[0], k);
+  const bool is_whole = equal(simplify(c.k[0].hi, Assumptions()), k.hi);
+  Partition result;
+  const auto factor = [&](const Operand& operand, const Axis& own) {
+    if (is_whole && lies_aligned(operand)) return substitute(operand.factor, {{c.k[0].var, Expr(k.var)}});
+    const Padding padding = pad_operand(c, operand, own, k);
+    result.kernels.push_back(copy_kernel(program, padding));
+    result.workspace.push_back(padding.copy.tensor);
+    return padding.read;
+  };
+  const Expr a = factor(problem.a, c.m[0]), b = factor(problem.b, c.n[0]);
   Program product = program;
   for (Definition& definition : product.definitions) {
     if (definition.tensor != c.product->tensor) continue;
     const ReduceInfo& info = *definition.value->reduce;
-    definition.value = reduce(info.reducer, {k}, {a.read * b.read}, {}, info.contract);
+    definition.value = reduce(info.reducer, {k}, {a * b}, {}, info.contract);
   }
-  replace_inputs(product, {a.copy.tensor, b.copy.tensor});
-  return {{copy_kernel(program, a), copy_kernel(program, b), product}, {a.copy.tensor, b.copy.tensor}};
+  replace_inputs(product, result.workspace);
+  result.kernels.push_back(std::move(product));
+  return result;
 }
 
 }  // namespace quern::compiler
