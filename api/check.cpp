@@ -178,6 +178,7 @@ std::vector<ir::Checked> reference(const ir::Program& program, const api::Symbol
 void note(OutputCheck& check, const Coordinate& at, double computed, const ir::Checked& expected) {
   const bool right = ir::admits(expected, computed);
   if (!right) ++check.wrong;
+  if (std::isinf(expected.bound)) ++check.undecided;
   const double error = std::abs(computed - expected.value);
   double ratio = right ? 0 : std::numeric_limits<double>::infinity();
   if (expected.bound > 0 && std::isfinite(error)) ratio = error / expected.bound;
@@ -205,7 +206,9 @@ std::string OutputCheck::text() const {
   const std::string of =
       checked == elements ? fmt::format("all {}", elements) : fmt::format("{} of {}", checked, elements);
   if (passed()) {
-    return fmt::format("{}: {} elements right, the largest error is {:.2g} of its bound", output, of, worst_ratio);
+    const std::string open = undecided > 0 ? fmt::format(" ({} could be anything)", undecided) : "";
+    return fmt::format("{}: {} elements right{}, the largest error is {:.2g} of its bound", output, of, open,
+                       worst_ratio);
   }
   return fmt::format("{}: {} of {} elements wrong, the worst at [{}]: {} instead of {}, bound {:.3g}", output, wrong,
                      of, place, worst_value, worst_expected, worst_bound);

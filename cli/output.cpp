@@ -139,7 +139,7 @@ Json to_json(const OutputCheck& check) {
           {"elements", check.elements},       {"wrong", check.wrong},
           {"worst_ratio", check.worst_ratio}, {"worst_index", check.worst_index},
           {"worst_value", check.worst_value}, {"worst_expected", check.worst_expected},
-          {"worst_bound", check.worst_bound}};
+          {"worst_bound", check.worst_bound}, {"undecided", check.undecided}};
 }
 
 void print_json(const Json& json) {

@@ -47,10 +47,11 @@ QUERN_API std::vector<HostArray> random_inputs(const Program& program, const Siz
 // What was found of one output against the reference evaluator.
 struct OutputCheck {
   std::string output;
-  std::int64_t checked = 0;   // elements
-  std::int64_t elements = 0;  // of the output
-  std::int64_t wrong = 0;     // beyond the bound that follows from dtypes, reduction lengths and the data
-  double worst_ratio = 0;     // largest error over its bound
+  std::int64_t checked = 0;    // elements
+  std::int64_t elements = 0;   // of the output
+  std::int64_t wrong = 0;      // beyond the bound that follows from dtypes, reduction lengths and the data
+  std::int64_t undecided = 0;  // with an infinite bound: rounding may decide whether they are numbers (ir/bounds.h)
+  double worst_ratio = 0;      // largest error over its bound
   std::vector<std::int64_t> worst_index;
   double worst_value = 0, worst_expected = 0, worst_bound = 0;
 
