@@ -73,7 +73,12 @@ bool offsets_fit(const ScheduledProgram& scheduled, const Target& target, std::v
   return true;
 }
 
-// Wide accesses, and tensors that a map of bulk copies describes, which cannot be empty.
+// The written strides of all axes but the last.
+std::span<const Expr> outer_strides(const Tensor& tensor) {
+  return std::span(tensor.strides).first(tensor.strides.empty() ? 0 : tensor.strides.size() - 1);
+}
+
+// Wide accesses, and tensors that a map of bulk copies describes, which are not empty and walk upwards.
 std::vector<Fact> wide_accesses(const Program& program, const Target& target) {
   const Assumptions known = assumptions_of(program);
   std::vector<Fact> guards;
@@ -81,12 +86,17 @@ std::vector<Fact> wide_accesses(const Program& program, const Target& target) {
     const std::int64_t elements = kAccessBytes / byte_size(tensor->dtype);
     if (elements <= 1 || tensor->rank() == 0) continue;
     guards.push_back(aligned(tensor, kAccessBytes));
-    if (as_integer(tensor->shape.back())) continue;
-    add_condition(equals(mod(tensor->shape.back(), elements), 0), known, guards);
+    if (!as_integer(tensor->shape.back())) {
+      add_condition(equals(mod(tensor->shape.back(), elements), 0), known, guards);
+    }
+    for (const Expr& stride : outer_strides(*tensor)) {
+      if (!as_integer(stride)) add_condition(equals(mod(stride, elements), 0), known, guards);
+    }
   }
   if (guards.empty() || !target.gpu.features.tma) return guards;
   for (const TensorRef& tensor : arguments(program)) {
     for (const Expr& extent : tensor->shape) add_condition(less(0, extent), known, guards);
+    for (const Expr& stride : outer_strides(*tensor)) add_condition(less(0, stride), known, guards);
   }
   return guards;
 }

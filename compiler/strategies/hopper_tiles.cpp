@@ -50,6 +50,7 @@ bool is_copied_in_bulk(const Buffer& buffer, const Assumptions& known) {
     const bool is_last = d + 1 == strides.size();
     const std::int64_t unit = kBulkBytes / byte_size(buffer.dtype);
     if (is_last ? !is_integer(simplify(strides[d], known), 1) : divisor(strides[d], known) % unit != 0) return false;
+    if (!buffer.strides.empty() && prove(less(0, strides[d]), known) != true) return false;
     if (prove(less(0, buffer.shape[d]), known) != true) return false;
   }
   return true;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/error.h"
 #include "ir/meaning.h"
 
 namespace quern::runtime::simulator {
@@ -25,6 +26,10 @@ ir::BoundTensorMap bound_map(const Map& map, DType dtype, ir::Location base, con
   result.base = base;
   result.dims = numbers(map.dims);
   result.byte_strides = numbers(map.byte_strides);
+  for (const std::int64_t stride : result.byte_strides) {
+    if (stride <= 0 || stride % 16 != 0)
+      fail("a tensor map has a stride of {} bytes, no multiple of 16 above 0", stride);
+  }
   result.byte_strides.insert(result.byte_strides.begin(), byte_size(dtype));
   result.element_strides.assign(map.element_strides.begin(), map.element_strides.end());
   result.element_strides.resize(map.dims.size(), 1);  // none are written where all are 1
