@@ -57,6 +57,13 @@ std::vector<std::string> roles_of(const ir::Program& kernel, std::string_view st
   return roles;
 }
 
+bool sums_products(const ir::Program& kernel) {
+  return std::ranges::any_of(kernel.definitions, [](const ir::Definition& definition) {
+    return compiler::is_reduction(definition) && definition.value->reduce->reducer == ir::Reducer::sum &&
+           compiler::factors_of(definition.value->args[0]).size() > 1;
+  });
+}
+
 // Why a GPU's kernel is a part of attention, not all of it, and its contraction not on the tensor cores.
 std::vector<std::string> passed_over(const pipeline::ScheduledKernel& kernel, std::span<const compiler::Apart> apart,
                                      const Target& target) {
@@ -65,7 +72,8 @@ std::vector<std::string> passed_over(const pipeline::ScheduledKernel& kernel, st
   for (const auto& [mixture, reason] : apart) {
     if (definition_of(kernel.program, *mixture)) reasons.push_back("attention: " + reason);
   }
-  if (kernel.strategy->fields.strategy == "contraction") {
+  const bool is_contraction = kernel.strategy->fields.strategy == "contraction";
+  if (is_contraction || (kernel.strategy->fields.strategy == "reduction" && sums_products(kernel.program))) {
     const compiler::Verdict match = compiler::strategy_named("wgmma").matches(kernel.program, target);
     if (!match) reasons.push_back("wgmma: " + match.reason);
   }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "ir/rescaling.h"
 #include "ir/simplify.h"
 
 namespace quern::compiler {
@@ -243,6 +244,21 @@ const Definition* product_of(const Program& group, bool with_row_sums) {
 }
 
 }  // namespace
+
+Expr widened_half(const Program& program, const Expr& factor) {
+  const Expr widened = resolve(program, factor);
+  if (widened->kind != ExprKind::cast || widened->dtype != DType::f32) return {};
+  const Expr& source = widened->args[0];
+  const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
+  return source->kind == ExprKind::read && is_half ? source : Expr();
+}
+
+bool spans(const Expr& read, const Axis& axis) {
+  for (std::size_t d = 0; d < read->args.size(); ++d) {
+    if (is_variable(read->args[d], axis.var)) return equal(simplify(axis.hi), simplify(read->tensor->shape[d]));
+  }
+  return false;
+}
 
 std::vector<Expr> factors_of(const Expr& product) {
   if (!is_call(product, Op::mul)) return {product};

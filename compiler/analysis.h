@@ -18,6 +18,14 @@ bool is_reduction(const ir::Definition& definition);  // its whole value is a re
 // The factors of a product of any number of them.
 std::vector<ir::Expr> factors_of(const ir::Expr& product);
 
+// The element of a tensor of bf16 or f16 that a factor widens to f32, itself or by reading an elementwise definition;
+// absent where it is something else.
+ir::Expr widened_half(const ir::Program& program, const ir::Expr& factor);
+
+// Whether the axis ends where the dimension of the tensor does that it walks by one: copies of what lies beyond leave
+// the tensor and bring zeros.
+bool spans(const ir::Expr& read, const ir::Axis& axis);
+
 // An elementwise kernel: every definition is elementwise, and all outputs run over one space.
 struct Pointwise {
   std::vector<ir::Axis> axes;  // of the first output, from 0

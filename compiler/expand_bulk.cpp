@@ -69,7 +69,7 @@ bool same(const TensorMapParam& a, const TensorMapParam& b) {
          std::ranges::equal(a.upper_corner, b.upper_corner, alike);
 }
 
-// The remainder in an index that says where the pixel lies along its axis.
+// The remainder in an index that says where the pixel lies along its axis; absent where the axis has one position.
 Expr position_in(const Expr& index, const VarRef& pixel) {
   Expr found;
   visit(index, [&](const Expr& e) {
@@ -79,7 +79,7 @@ Expr position_in(const Expr& index, const VarRef& pixel) {
     found = e;
     return false;
   });
-  ensure(static_cast<bool>(found), "a pixel's position along an axis is the remainder of its number");
+  ensure(found || !uses(index, pixel), "a pixel's position along an axis is the remainder of its number");
   return found;
 }
 
@@ -221,27 +221,35 @@ Stmt Expander::expand_im2col(const Map& map) {
   Expr number, below = 1;
   for (std::size_t d = rank - 2; d >= 1; --d) {
     const Expr position = position_in(index[d], pixel.var);
-    if (!number) number = position->args[0];
-    ensure(equal(simplified(position->args[0]), simplified(div(number, below))),
-           "positions are a pixel number's digits");
-    below = below * position->args[1];
-    const Expr extent = simplified(position->args[1]);
-    const VarRef at = make_var("at");
-    assumptions_ = assumptions_.with(Axis{at, 0, extent});
-    const Expr placed_at =
-        simplified(transform(index[d], [&](const Expr& e) { return e.same(position) ? Expr(at) : e; }));
-    const auto stride = coefficient(placed_at, at, assumptions_);
-    ensure(stride && as_integer(*stride), "a convolution's stride is a constant");
-    const Expr tap = simplify(placed_at - Expr(at) * *stride, assumptions_);
+    Expr extent = 1, tap = simplified(index[d]);
+    std::optional<Expr> stride = Expr(1);
+    if (position) {
+      if (!number) number = position->args[0];
+      ensure(equal(simplified(position->args[0]), simplified(div(number, below))),
+             "positions are a pixel number's digits");
+      below = below * position->args[1];
+      extent = simplified(position->args[1]);
+    }
+    if (!is_integer(extent, 1)) {
+      const VarRef at = make_var("at");
+      assumptions_ = assumptions_.with(Axis{at, 0, extent});
+      const Expr placed_at =
+          simplified(transform(index[d], [&](const Expr& e) { return e.same(position) ? Expr(at) : e; }));
+      stride = coefficient(placed_at, at, assumptions_);
+      ensure(stride && as_integer(*stride), "a convolution's stride is a constant");
+      tap = simplify(placed_at - Expr(at) * *stride, assumptions_);
+    }
     const Interval taps = range(tap, assumptions_);
     ensure(taps.lo && taps.hi && *taps.hi - *taps.lo <= kMostOffset[rank - 3], "the range of a tap is known and small");
     param.element_strides[rank - 1 - d] = static_cast<int>(*as_integer(*stride));
     param.lower_corner.push_back(Expr(*taps.lo));
     param.upper_corner.push_back(
         simplify(Expr(*taps.lo) + (extent - 1) * *stride - (global.shape[d] - 1), assumptions_));
-    coordinates.push_back(simplify(simplified(position) * *stride + *taps.lo, assumptions_));
+    const Expr first = position ? simplified(position) * *stride : Expr(0);
+    coordinates.push_back(simplify(first + *taps.lo, assumptions_));
     offsets.push_back(simplify(tap - *taps.lo, assumptions_));
   }
+  if (!number) number = index[0];
   ensure(equal(simplified(index[0]), simplified(div(number, below))), "an image is the last digit of a pixel's number");
   coordinates.push_back(simplified(index[0]));
 

@@ -22,16 +22,6 @@ bool is_zero(const Expr& fill) {
   return is_constant(fill) && (is_float(fill->dtype) ? fill->real == 0 : fill->integer == 0);
 }
 
-// Whether all of its axis is the tensor's, so that a copy beyond the axis leaves the tensor and brings zeros.
-bool spans(const Expr& source, const Axis& axis) {
-  for (std::size_t d = 0; d < source->args.size(); ++d) {
-    if (is_variable(source->args[d], axis.var)) {
-      return equal(simplify(axis.hi), simplify(source->tensor->shape[d]));
-    }
-  }
-  return false;
-}
-
 // Every index is an axis of its own.
 bool is_tile(const Expr& source, const Contraction& c, const std::vector<Axis>& own) {
   if (source->fill && !is_zero(source->fill)) return false;
@@ -55,25 +45,30 @@ int reads_of(const Program& program, const Tensor& tensor) {
   return count;
 }
 
-// x[position, ..., k], whose positions are all the axes of m, in their order and dense, and which is read nowhere else.
-bool is_matrix_of_rows(const Program& program, const Expr& source, const Contraction& c) {
+// Why it is no x[position, ..., k], whose positions are all the axes of m, in their order and dense, and which is read
+// nowhere else; empty: it is.
+std::string why_no_rows(const Program& program, const Expr& source, const Contraction& c) {
   const Tensor& tensor = *source->tensor;
-  if (source->fill && !is_zero(source->fill)) return false;
-  if (!tensor.strides.empty() || !c.batch.empty() || c.k.size() != 1 || source->args.size() != c.m.size() + 1) {
-    return false;
+  const auto is_position = [&](std::size_t d) {
+    return is_variable(source->args[d], c.m[d].var) &&
+           (d == 0 || equal(simplify(c.m[d].hi), simplify(tensor.shape[d])));
+  };
+  bool is_matrix = c.batch.empty() && c.k.size() == 1 && source->args.size() == c.m.size() + 1 &&
+                   is_axis(source->args.back(), c.k) && (!source->fill || is_zero(source->fill));
+  for (std::size_t d = 0; is_matrix && d < c.m.size(); ++d) is_matrix = is_position(d);
+  if (!is_matrix) return fmt::format("no bulk copy brings tiles of {}", to_string(source));
+  if (!tensor.strides.empty()) return fmt::format("{} of several axes of rows has written strides", tensor.name);
+  if (reads_of(program, tensor) > 1) {
+    return fmt::format("{} of several axes of rows is read elsewhere in the kernel too", tensor.name);
   }
-  for (std::size_t d = 0; d < c.m.size(); ++d) {
-    if (!is_variable(source->args[d], c.m[d].var)) return false;
-    if (d > 0 && !equal(simplify(c.m[d].hi), simplify(tensor.shape[d]))) return false;
-  }
-  return is_axis(source->args.back(), c.k) && reads_of(program, tensor) == 1;
+  return {};
 }
 
-// The range of what is left of an index of a convolution at its first position.
-std::optional<Interval> taps_of(const Expr& index, const Axis& position, const Assumptions& known) {
+// The stride of an index of a convolution from position to position; 1 where there is one alone.
+std::optional<std::int64_t> stride_of(const Expr& index, const Axis& position, const Assumptions& known) {
+  if (is_integer(simplify(position.hi, known), 1)) return 1;
   const auto stride = coefficient(index, position.var, known);
-  if (!stride || !as_integer(*stride) || *as_integer(*stride) < 1 || *as_integer(*stride) > kMostStride) return {};
-  return range(simplify(substitute(index, {{position.var, Expr(0)}}), known), known);
+  return stride ? as_integer(*stride) : std::nullopt;
 }
 
 // x[image, ..., position * stride + tap, channel]: images and positions are the axes of m, taps and channel those of k.
@@ -84,24 +79,22 @@ bool is_convolution(const Expr& source, const Contraction& c, const Assumptions&
   if (source->fill && !is_zero(source->fill)) return false;
   if (!is_variable(index[0], c.m[0].var) || !is_axis(index[rank - 1], c.k)) return false;
   for (std::size_t d = 1; d + 1 < rank; ++d) {
-    const auto taps = taps_of(index[d], c.m[d], known);
-    if (!taps || !taps->lo || !taps->hi || *taps->lo < kLeastCorner || *taps->hi - *taps->lo > kMostOffset)
-      return false;
+    const auto stride = stride_of(index[d], c.m[d], known);
+    if (!stride || *stride < 1 || *stride > kMostStride) return false;
+    const Interval taps = range(simplify(substitute(index[d], {{c.m[d].var, Expr(0)}}), known), known);
+    if (!taps.lo || !taps.hi || *taps.lo < kLeastCorner || *taps.hi - *taps.lo > kMostOffset) return false;
     // How far the window's first tap reaches beyond the image's last element (hopper.md 3.2).
-    const Expr stride = *coefficient(index[d], c.m[d].var, known);
-    const Expr upper = Expr(*taps->lo) + (c.m[d].hi - 1) * stride - (source->tensor->shape[d] - 1);
+    const Expr upper = Expr(*taps.lo) + (c.m[d].hi - 1) * *stride - (source->tensor->shape[d] - 1);
     const Interval corner = range(simplify(upper, known), known);
     if (!corner.lo || !corner.hi || *corner.lo < kLeastCorner || *corner.hi > kMostCorner) return false;
   }
   return true;
 }
 
-// The read that a factor widens to f32, of an input of 2-byte floats.
-Expr widened_read(const Program& program, const Expr& factor) {
-  if (factor->kind != ExprKind::cast || factor->dtype != DType::f32) return {};
-  const Expr& source = factor->args[0];
-  const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
-  return source->kind == ExprKind::read && is_half && is_input(program, *source->tensor) ? source : Expr();
+// The element of an input that a factor widens.
+Expr widened_input(const Program& program, const Expr& factor) {
+  const Expr source = widened_half(program, factor);
+  return source && is_input(program, *source->tensor) ? source : Expr();
 }
 
 // Why tensor cores do not form this product; empty where they do.
@@ -114,13 +107,14 @@ std::string why_no_product(const Program& program, const Contraction& c) {
   const Definition& product = *c.product;
   const Contract& contract = product.value->reduce->contract;
   const DType sum = contract.accumulator.value_or(product.value->dtype);
-  if (product.value->dtype != DType::f32 || sum != DType::f32) {
-    return fmt::format("{} is summed in {}, not in f32", product.tensor->name,
-                       name(sum != DType::f32 ? sum : product.value->dtype));
+  if (product.value->dtype != DType::f32) {
+    return fmt::format("the products of {} are formed in {}, not in f32", product.tensor->name,
+                       name(product.value->dtype));
   }
+  if (sum != DType::f32) return fmt::format("{} is summed in {}, not in f32", product.tensor->name, name(sum));
   if (contract.order != Order::any) return fmt::format("{} is summed in a given order", product.tensor->name);
   if (c.k.empty()) return "it sums over no axis";
-  if (c.n.size() != 1) return fmt::format("its second factor has {} axes of its own, not one", c.n.size());
+  if (c.n.size() != 1) return fmt::format("the factor {} has {} axes of its own, not one", to_string(c.b), c.n.size());
   return {};
 }
 
@@ -137,12 +131,14 @@ std::string why_no_element(const Program& program, const Expr& factor) {
 
 std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
   const auto contraction = analyze_contraction(program, true);
-  if (!contraction) return "it is no contraction";
+  if (!contraction) {
+    return "it is no sum of products of two factors over whole axes, each of which is a row, a column or a depth";
+  }
   WgmmaProblem problem{*contraction, {}, {}, {}, {}, {}, {}, {}};
   const Contraction& c = problem.contraction;
   if (std::string reason = why_no_product(program, c); !reason.empty()) return reason;
-  problem.a.source = widened_read(program, c.a);
-  problem.b.source = widened_read(program, c.b);
+  problem.a.source = widened_input(program, c.a);
+  problem.b.source = widened_input(program, c.b);
   const Expr &a = problem.a.source, &b = problem.b.source;
   if (!a || !b) return why_no_element(program, a ? c.b : c.a);
   if (a->args.empty()) return fmt::format("{} is one element, not a matrix", a->tensor->name);
@@ -151,8 +147,11 @@ std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
   axes.insert(axes.end(), c.k.begin(), c.k.end());
   problem.a.im2col = is_convolution(a, c, known_in(program, program.facts, axes));
   problem.a.is_rows = !problem.a.im2col && c.m.size() > 1;
-  const bool is_read_in_tiles = problem.a.is_rows ? is_matrix_of_rows(program, a, c) : is_tile(a, c, c.m);
-  if (!problem.a.im2col && !is_read_in_tiles) return fmt::format("no bulk copy brings tiles of {}", to_string(a));
+  if (problem.a.is_rows) {
+    if (const std::string reason = why_no_rows(program, a, c); !reason.empty()) return reason;
+  } else if (!problem.a.im2col && !is_tile(a, c, c.m)) {
+    return fmt::format("no bulk copy brings tiles of {}", to_string(a));
+  }
   if (!is_tile(b, c, c.n)) return fmt::format("no bulk copy brings tiles of {}", to_string(b));
   // The axis that memory walks, where it is one of k.
   const auto innermost = [&](const Expr& source) {
@@ -168,7 +167,7 @@ std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
   // Beyond the axis both bring zeros: what one of them holds there may be a NaN.
   for (const Expr& source : {a, b}) {
     if (!spans(source, *inner))
-      return fmt::format("the sum over {} is of a part of {}", inner->var->name, source->tensor->name);
+      return fmt::format("the sum over {} does not end where {} does", inner->var->name, source->tensor->name);
   }
   for (auto axis = c.k.begin(); axis != c.k.end(); ++axis) {
     if (axis != inner) problem.outer_k.push_back(*axis);

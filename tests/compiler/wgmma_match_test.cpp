@@ -24,18 +24,45 @@ constexpr std::string_view kProduct = "y[i, j] = sum[p](f32(x[i, p]) * f32(w[p, 
 
 TEST(WgmmaMatch, TakesProductsInPlace) { EXPECT_EQ(reason(kMatrices, kProduct), ""); }
 
+TEST(WgmmaMatch, TakesBatchesOfSeveralAxesAndLayersOnSeveral) {
+  EXPECT_EQ(reason("x: bf16[a, b, m, k], w: bf16[a, k, b, n]) -> (y: bf16[m, a, b, n]",
+                   "y[i, c, h, j] = bf16(sum[p](f32(x[c, h, i, p]) * f32(w[c, p, h, j])))"),
+            "");
+  EXPECT_EQ(reason("x: bf16[b, m, k], w: bf16[k, n]) -> (y: f32[b, m, n]",
+                   "y[c, i, j] = sum[p](f32(x[c, i, p]) * f32(w[p, j]))"),
+            "");
+  EXPECT_EQ(reason("x: bf16[b, m, k], w: bf16[k, k]) -> (y: f32[b, m, k]",
+                   "y[c, i, j] = sum[p](f32(x[c, i, p]) * f32(w[p, j])) + f32(x[c, i, j])"),
+            "x of several axes of rows is read elsewhere in the kernel too");
+  EXPECT_EQ(reason("x: bf16[4, 8, 64] strides (640, 64, 1), w: bf16[64, n]) -> (y: f32[4, 8, n]",
+                   "y[c, i, j] = sum[p](f32(x[c, i, p]) * f32(w[p, j]))"),
+            "x of several axes of rows has written strides");
+}
+
+TEST(WgmmaMatch, TakesConvolutionsOfOnePosition) {
+  EXPECT_EQ(reason("x: bf16[8, 1, 100, 64], f: bf16[64, 1, 3, 64]) -> (y: bf16[8, 1, 98, 64]",
+                   "y[b, h, q, o] = bf16(sum[u, v, i](f32(x[b, h + u, q + v, i]) * f32(f[o, u, v, i])))"),
+            "");
+  EXPECT_EQ(reason("x: bf16[8, 100, 100, 64], f: bf16[64, 3, 64]) -> (y: bf16[8, 10, 98, 64]",
+                   "y[b, h, q, o] = bf16(sum[v, i](f32(x[b, h * 9, q + v, i]) * f32(f[o, v, i])))"),
+            "no bulk copy brings tiles of x[b, h * 9, q + v, i]");
+}
+
 TEST(WgmmaMatch, SaysWhatTheTargetLacks) {
   EXPECT_EQ(reason(kMatrices, kProduct, "cuda:sm_80"), "cuda:sm_80 has no wgmma");
   EXPECT_EQ(reason(kMatrices, kProduct, "cpu:x86-64-v3"), "cpu:x86-64-v3 has no wgmma");
 }
 
 TEST(WgmmaMatch, SaysWhatIsWrongWithTheSum) {
-  EXPECT_EQ(reason("x: f32[m]) -> (y: f32[m]", "y[i] = x[i] + 1.0"), "it is no contraction");
+  EXPECT_EQ(reason("x: f32[m]) -> (y: f32[m]", "y[i] = x[i] + 1.0"),
+            "it is no sum of products of two factors over whole axes, each of which is a row, a column or a depth");
   EXPECT_EQ(reason(kMatrices, "y[i, j] = sum[p]{order = fixed}(f32(x[i, p]) * f32(w[p, j]))"),
             "y is summed in a given order");
+  EXPECT_EQ(reason("x: f16[m, k], w: f16[k, n]) -> (y: f16[m, n]", "y[i, j] = sum[p]{acc=f32}(x[i, p] * w[p, j])"),
+            "the products of y are formed in f16, not in f32");
   EXPECT_EQ(reason("x: bf16[m, k], w: bf16[k, n, h]) -> (y: f32[m, n, h]",
                    "y[i, j, l] = sum[p](f32(x[i, p]) * f32(w[p, j, l]))"),
-            "its second factor has 2 axes of its own, not one");
+            "the factor f32(w[p, j, l]) has 2 axes of its own, not one");
 }
 
 TEST(WgmmaMatch, SaysWhichFactorItCannotRead) {
@@ -49,7 +76,34 @@ TEST(WgmmaMatch, SaysWhichFactorItCannotRead) {
             "no bulk copy brings tiles of x[i + p, p]");
   EXPECT_EQ(
       reason("x: bf16[m, 64], w: bf16[64, n]) -> (y: f32[m, n]", "y[i, j] = sum[p in 32](f32(x[i, p]) * f32(w[p, j]))"),
-      "the sum over p is of a part of x");
+      "the sum over p does not end where x does");
+}
+
+// What the kernel says of its loads, where all arguments are aligned.
+std::string comment(std::string_view parameters) {
+  const std::string text =
+      fmt::format("kernel f({}) {{\ny[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j])))\n}}", parameters);
+  const ir::Program program = lift_reductions(ir::parse_program(text));
+  const Target target = parse_target("cuda:sm_90a");
+  std::vector<ir::Fact> facts = program.facts;
+  for (const ir::TensorRef& tensor : ir::arguments(program)) {
+    facts.push_back({.kind = ir::Fact::Kind::aligned, .tensor = tensor, .bytes = 16});
+  }
+  const Strategy& strategy = strategy_named("wgmma");
+  return strategy.emit(program, strategy.fallback(program, target), target, facts).comment;
+}
+
+TEST(WgmmaMatch, CopiesInBulkWhereRowsLieUpwardsAtMultiplesOf16Bytes) {
+  const auto of_strides = [](std::string_view x) {
+    return comment(fmt::format("x: bf16[80, 96] strides ({}, 1), w: bf16[96, 72]) -> (y: bf16[80, 72]", x));
+  };
+  EXPECT_EQ(of_strides("96"), "");
+  EXPECT_EQ(of_strides("104"), "");
+  for (const char* stride : {"100", "-96", "0"}) {
+    EXPECT_EQ(of_strides(stride),
+              "ordinary loads instead of bulk copies: rows of the operands may not begin at multiples of 16 bytes")
+        << stride;
+  }
 }
 
 }  // namespace
