@@ -11,6 +11,7 @@
 #include "compiler/schedule.h"
 #include "ir/printer.h"
 #include "ir/rescaling.h"
+#include "ir/simplify.h"
 
 namespace quern::compiler {
 
@@ -25,15 +26,6 @@ const Expr* only_sum(const Definition& definition) {
                       value->dtype == DType::f32 &&
                       value->reduce->contract.accumulator.value_or(DType::f32) == DType::f32;
   return is_sum ? &value->args[0] : nullptr;
-}
-
-// The element of 2-byte floats that a factor widens to f32.
-Expr widened_read(const Program& program, const Expr& factor) {
-  const Expr widened = resolve(program, factor);
-  if (widened->kind != ExprKind::cast || widened->dtype != DType::f32) return {};
-  const Expr& source = widened->args[0];
-  const bool is_half = source->dtype == DType::bf16 || source->dtype == DType::f16;
-  return source->kind == ExprKind::read && !source->fill && is_half ? source : Expr();
 }
 
 // The numerator that a factor rounds to a 2-byte float and widens again.
@@ -89,7 +81,7 @@ std::variant<Mixture, std::string> mixture_of(const Program& program, const Defi
     const auto rounded = rounded_numerator(program, factors[first]);
     if (!rounded || !rounded->numerator.max || rounded->numerator.axis != product.value->reduce->axes[0].var) continue;
     has_weights = true;
-    if (const Expr values = widened_read(program, factors[1 - first])) return Mixture{*rounded, values};
+    if (const Expr values = widened_half(program, factors[1 - first])) return Mixture{*rounded, values};
   }
   if (!is_weighted(program, product)) return "";
   if (!term) return "it is no sum over one axis, in any order, in f32";
@@ -113,8 +105,10 @@ std::pair<const Definition*, Expr> scores_in(const Program& program, const Expr&
   return is_one ? found : std::pair<const Definition*, Expr>{};
 }
 
-// Every index of the read is a variable of its own of `own`, or depends on the batch alone.
+// Every index of the read, which never leaves its tensor, is a variable of its own of `own`, or depends on the batch
+// alone.
 bool is_tile(const Expr& read, const std::vector<VarRef>& own, const std::vector<Axis>& batch) {
+  if (read->fill) return false;
   std::vector<bool> seen(own.size());
   for (const Expr& index : read->args) {
     const auto at = std::ranges::find_if(own, [&](const VarRef& var) { return is_variable(index, var); });
@@ -141,6 +135,8 @@ std::optional<Substitution> axes_of(const Definition& definition, const Expr& re
   return map;
 }
 
+bool has_range(const Axis& axis, const Expr& lo, const Expr& hi) { return equal(axis.lo, lo) && equal(axis.hi, hi); }
+
 // Fills in axes and operands, or says why they are not attention's.
 Verdict find_operands(const Program& program, const Mixture& mixture, Attention& a) {
   a.key = a.product->value->reduce->axes[0];
@@ -166,7 +162,7 @@ Verdict find_operands(const Program& program, const Mixture& mixture, Attention&
     return {"scores and values have not one axis each of their own"};
   }
   for (const Expr& factor : factors_of(*term)) {
-    const Expr widened = widened_read(program, factor);
+    const Expr widened = widened_half(program, factor);
     if (!widened) return {fmt::format("{} is no element of bf16 or f16 widened to f32", to_string(factor))};
     const Expr operand = substitute(widened, *to_space);
     (uses(operand, a.row.var) ? a.q : a.k) = operand;
@@ -177,6 +173,11 @@ Verdict find_operands(const Program& program, const Mixture& mixture, Attention&
     if (is_tile(operand, {own.var, last.var}, a.batch)) continue;
     return {fmt::format("no bulk copy brings tiles of {}", to_string(operand))};
   }
+  const Numerator& numerator = mixture.rounded.numerator;
+  if (!has_range(a.key, numerator.lo, numerator.hi)) return {"its maximum is of other keys"};
+  // What lies behind the values may be a NaN, which no weight of 0 hides.
+  if (!spans(a.v, a.key))
+    return {fmt::format("the sum over {} does not end where {} does", a.key.var->name, a.v->tensor->name)};
   return {};
 }
 
@@ -193,6 +194,8 @@ void find_total(const Program& program, const Numerator& numerator, Attention& a
     for (std::size_t d = 0; d < read->args.size(); ++d) {
       if (read->args[d]->kind == ExprKind::variable) to_space[read->args[d]->var] = scores->args[d];
     }
+    const Axis& axis = definition.value->reduce->axes[0];
+    if (!has_range(axis, numerator.lo, numerator.hi) || !has_range(axis, own->lo, own->hi)) continue;
     if (!equal(substitute(own->logit, to_space), numerator.logit)) continue;
     a.total = &definition;
     a.total_to_space = std::move(to_space);
@@ -272,7 +275,9 @@ std::variant<Attention, std::string> analyze_attention(const Program& group) {
                          name(a->numerator));
     }
   }
-  for (const Axis& axis : a->product->axes) {
+  std::vector<Axis> axes = a->product->axes;
+  axes.insert(axes.end(), {a->key, a->depth});
+  for (const Axis& axis : axes) {
     if (!is_integer(axis.lo, 0)) return fmt::format("{} does not begin at 0", axis.var->name);
   }
   for (const Output& output : group.outputs) {

@@ -20,7 +20,7 @@ Expr value_read(const Program& program, const Expr& e) {
 // A reduction over one axis, read from its definition or standing where it is used, and what it is of.
 struct Folded {
   const Definition* definition;
-  VarRef axis;
+  Axis axis;
   Expr element;
 };
 
@@ -38,7 +38,9 @@ std::optional<Folded> folded(const Program& program, const Expr& e, Reducer redu
       value->where) {
     return {};
   }
-  return Folded{definition, value->reduce->axes[0].var, substitute(value->args[0], axes)};
+  const Axis& axis = value->reduce->axes[0];
+  return Folded{
+      definition, {axis.var, substitute(axis.lo, axes), substitute(axis.hi, axes)}, substitute(value->args[0], axes)};
 }
 
 }  // namespace
@@ -67,8 +69,8 @@ std::optional<Numerator> match_numerator(const Program& program, const Expr& e) 
   const Expr element = inline_definitions(program, maximum->element);
   for (const VarRef& axis : free_variables(logit)) {
     if (uses(difference->args[1], axis)) continue;
-    if (equal(substitute(element, {{maximum->axis, Expr(axis)}}), logit)) {
-      return Numerator{logit, axis, maximum->definition};
+    if (equal(substitute(element, {{maximum->axis.var, Expr(axis)}}), logit)) {
+      return Numerator{logit, axis, maximum->axis.lo, maximum->axis.hi, maximum->definition};
     }
   }
   return {};
@@ -81,8 +83,8 @@ std::optional<Probability> match_probability(const Program& program, const Expr&
   const auto matched = match_numerator(program, numerator);
   if (!matched || uses(divisor, matched->axis)) return {};
   const std::optional<Folded> total = folded(program, divisor, Reducer::sum);
-  if (!total) return {};
-  const Expr term = substitute(total->element, {{total->axis, Expr(matched->axis)}});
+  if (!total || !equal(total->axis.lo, matched->lo) || !equal(total->axis.hi, matched->hi)) return {};
+  const Expr term = substitute(total->element, {{total->axis.var, Expr(matched->axis)}});
   if (!equal(inline_definitions(program, term), inline_definitions(program, numerator))) return {};
   return Probability{matched->axis, numerator, divisor};
 }

@@ -13,7 +13,8 @@ namespace quern::ir {
 
 struct Numerator {
   Expr logit;             // a: elementwise definitions inlined
-  VarRef axis;            // of `logit`, along which m is the maximum
+  VarRef axis;            // of `logit`, along which m is the maximum,
+  Expr lo, hi;            // from lo to below hi
   const Definition* max;  // m, where it is a definition of its own; else null
 };
 

@@ -11,6 +11,7 @@
 #include "compiler/strategies/emitter.h"
 #include "compiler/strategies/hopper_tiles.h"
 #include "compiler/strategies/space.h"
+#include "ir/rescaling.h"
 
 namespace quern::compiler {
 
@@ -22,6 +23,7 @@ Expr f32(double value) { return constant(DType::f32, value); }
 // What the sums lose of it ir/rescaling.h admits.
 Expr exp2(const Expr& x) { return call(Op::exp2_flush, {x}); }
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 class Writer {
  public:
@@ -344,6 +346,40 @@ class Writer {
     return body;
   }
 
+  // Whether the mixture leaves as what it is over its total alone: 0 / 0 where no key is seen.
+  bool divides_by_total() const {
+    const auto is_read_of = [](const Expr& e, const Definition* definition) {
+      return definition && e->kind == ExprKind::read && e->tensor == definition->tensor;
+    };
+    bool is_divided = true;
+    for (const Attention::Member& member : attention_.outputs) {
+      is_divided = is_divided && member.definition != attention_.product;
+      visit(inline_definitions(program_, member.definition->value), [&](const Expr& e) {
+        const bool is_quotient = is_call(e, Op::div) && is_read_of(e->args[0], attention_.product) &&
+                                 is_read_of(e->args[1], attention_.total);
+        is_divided = is_divided && !is_read_of(e, attention_.product) && !is_read_of(e, attention_.total);
+        return !is_quotient;
+      });
+    }
+    return is_divided;
+  }
+
+  // Where no key is seen, though there are keys, all numerators are exp(-inf - -inf).
+  std::vector<Stmt> rows_that_see_nothing() const {
+    const BufferRef seen = fragment("seen", DType::f32, accumulator_rows(kWgmmaRows));
+    const auto times_seen = [&](const BufferRef& buffer, std::vector<Expr> index) {
+      const Expr row = index[0];
+      return store(buffer, index, read(buffer, index) * read(seen, {row}));
+    };
+    return {make_stmt(Alloc{seen}), for_rows([&](const Expr& i) {
+              const Expr are_keys =
+                  prove(less(0, attention_.key.hi), known_) == true ? Expr() : less(0, attention_.key.hi);
+              const Expr nothing = both(equals(read(largest_, {i}), f32(kMinusInfinity)), are_keys);
+              return block({store(seen, {i}, select(nothing, f32(kNan), f32(1))), times_seen(total_, {i})});
+            }),
+            for_elements(columns_, [&](const Expr& i, const Expr& c) { return times_seen(result_, {i, c}); })};
+  }
+
   // The mixture at the new scale, and the numerators as its next operand.
   std::vector<Stmt> rescale(const BufferRef& shrink) const {
     return {for_elements(schedule_.bn,
@@ -415,6 +451,7 @@ class Writer {
     all.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) { return store(result_, {i, c}, f32(0)); }));
     all.push_back(intrinsic(IntrinsicId::mbarrier_wait, {at(q_full_, 0), Expr(0)}));
     append(all, schedule_.overlap ? overlapped() : in_turn());
+    if (!divides_by_total()) append(all, rows_that_see_nothing());
     append(all, epilogue());
     return make_stmt(Role{.name = "consumer",
                           .lo = kGroupWarps,
@@ -433,7 +470,8 @@ class Writer {
     std::vector<Stmt> body;
     bool is_staged = false;
     for (const Attention::Member& member : attention_.outputs) {
-      const bool through = !is_staged && columns_ <= depth_ && leaves_in_bulk(*member.definition, member.to_space);
+      const bool fits = columns_ <= depth_ && swizzle_row(columns_) == swizzle_row(depth_);
+      const bool through = !is_staged && fits && leaves_in_bulk(*member.definition, member.to_space);
       for (Stmt& stmt : through ? send(member) : store_directly(member)) body.push_back(std::move(stmt));
       is_staged = is_staged || through;
     }

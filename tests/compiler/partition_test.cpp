@@ -238,6 +238,21 @@ TEST(Partition, WhatIsNotAttentionIsNotTakenForIt) {
   const auto is_fused = [](std::string_view before, std::string_view after) {
     return kernels_on_hopper(attention(before, after)).find("attention") != std::string::npos;
   };
+  // Other keys than all, and depths from elsewhere than 0.
+  const auto of_keys = [&](std::string_view largest, std::string_view mixed, std::string_view summed) {
+    return kernels_on_hopper(fmt::format(
+               "kernel f(q: bf16[4, 256, 64], k: bf16[4, 256, 64], v: bf16[4, 256, 64]) -> (y: bf16[4, 256, 64]) {{\n{}"
+               "e[b, i, j in 256] = exp(s[b, i, j] - max[l in {}](s[b, i, l]))\n"
+               "y[b, i, c] = bf16(sum[j in {}](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j in {}](e[b, i, "
+               "j]))\n}}",
+               kScores, largest, mixed, summed)) == "attention ";
+  };
+  EXPECT_TRUE(of_keys("256", "256", "256"));
+  EXPECT_FALSE(of_keys("5..256", "5..256", "5..256"));
+  EXPECT_FALSE(of_keys("128", "256", "256"));
+  EXPECT_FALSE(of_keys("256", "256", "128"));
+  EXPECT_FALSE(of_keys("128", "128", "128"));  // what lies behind the values may be no number
+  EXPECT_FALSE(is_fused("s[b, i, j] = sum[p in 32..64](f32(q[b, i, p]) * f32(k[b, j, p]))\n", kMixture));
   // Numerators that are not rounded, that are of another maximum, scores that another kernel needs.
   EXPECT_FALSE(is_fused(kScores, "y[b, i, c] = bf16(sum[j](e[b, i, j] * f32(v[b, j, c])) / l[b, i])\n"));
   EXPECT_FALSE(is_fused(kScores,

@@ -82,6 +82,12 @@ constexpr Case kCases[] = {
     {"SumsOverMoreAxesThanATensorMapHas",
      R"(kernel f(x: bf16[2, 37, 2, 1, 2, 40], w: bf16[2, 2, 1, 2, 40, 33]) -> (y: bf16[2, 37, 33]) {
        y[b, i, j] = bf16(sum[p, q, r, s](f32(x[b, i, p, q, r, s]) * f32(w[b, p, q, r, s, j]))) })"},
+    {"AConvolutionOfOneRow",
+     R"(kernel f(x: bf16[8, 1, 40, 64], w: bf16[24, 3, 64]) -> (y: bf16[8, 1, 38, 24]) {
+       y[n, h, v, o] = bf16(sum[q in 3, c](f32(x[n, h, v + q, c]) * f32(w[o, q, c]))) })"},
+    {"AConvolutionOfWholeImages",
+     R"(kernel f(x: bf16[70, 3, 5, 64], w: bf16[24, 3, 5, 64]) -> (y: bf16[70, 1, 1, 24]) {
+       y[n, h, v, o] = bf16(sum[r in 3, q in 5, c](f32(x[n, h + r, v + q, c]) * f32(w[o, r, q, c]))) })"},
     {"SumsOfRows",
      R"(kernel f(x: bf16[70, 72], w: bf16[200, 72], b: f32[200], g: f32[200])
          -> (y: bf16[70, 200], r: f32[70], q: f32[70]) {
@@ -125,6 +131,27 @@ constexpr Case kCases[] = {
        e[b, h, i, j] = exp(a[b, h, i, j] - max[l](a[b, h, i, l]))
        w[b, h, i, j] = bf16(e[b, h, i, j] / sum[l](e[b, h, i, l]))
        y[b, h, i, c] = bf16(sum[j](f32(w[b, h, i, j]) * f32(v[b, h, j, c]))) })",
+     "attention"},
+    {"AttentionOfNarrowValues",
+     R"(kernel f(q: bf16[2, 70, 128], k: bf16[2, 90, 128], v: bf16[2, 90, 96]) -> (y: bf16[2, 70, 96]) {
+       s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p])) * 0.125
+       e[b, i, j] = exp(s[b, i, j] - max[l](s[b, i, l]))
+       y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / sum[j](e[b, i, j])) })",
+     "attention"},
+    {"AttentionWhoseFirstRowsSeeNothing",  // and are no numbers, whatever follows
+     R"(kernel f(q: bf16[1, 70, 32], k: bf16[1, 90, 32], v: bf16[1, 90, 32]) -> (y: bf16[1, 70, 32]) {
+       s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p]))
+       a[b, i, j] = j + 10 <= i ? s[b, i, j] : -inf
+       e[b, i, j] = exp(a[b, i, j] - max[l](a[b, i, l]))
+       y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / max(sum[j](e[b, i, j]), 1.0)) })",
+     "attention"},
+    {"AttentionOfManyBatchAxes",
+     R"(kernel f(q: bf16[1, 2, 1, 2, 70, 32], k: bf16[1, 2, 1, 2, 90, 32], v: bf16[1, 2, 1, 2, 90, 32])
+         -> (y: bf16[1, 2, 1, 2, 70, 32]) {
+       s[a, b, g, h, i, j] = sum[p](f32(q[a, b, g, h, i, p]) * f32(k[a, b, g, h, j, p]))
+       e[a, b, g, h, i, j] = exp(s[a, b, g, h, i, j] - max[l](s[a, b, g, h, i, l]))
+       y[a, b, g, h, i, c] = bf16(sum[j](f32(bf16(e[a, b, g, h, i, j])) * f32(v[a, b, g, h, j, c]))
+                                  / sum[j](e[a, b, g, h, i, j])) })",
      "attention"},
     {"AttentionThroughAWindow",
      R"(kernel f(q: bf16[1, 100, 32], k: bf16[1, 100, 32], v: bf16[1, 100, 32]) -> (y: f16[1, 100, 32]) {
