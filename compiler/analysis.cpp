@@ -18,10 +18,6 @@ Expr extent_of(const Axis& axis) {
   return is_integer(axis.lo, 0) ? axis.hi : simplify(axis.hi - axis.lo, Assumptions());
 }
 
-bool same_extent(const Axis& a, const Axis& b) {
-  return equal(simplify(extent_of(a), Assumptions()), simplify(extent_of(b), Assumptions()));
-}
-
 // A fresh axis of the space for `axis`, from 0.
 Axis space_axis(const Axis& axis) { return {make_var(axis.var->name), 0, extent_of(axis)}; }
 
@@ -244,6 +240,10 @@ const Definition* product_of(const Program& group, bool with_row_sums) {
 }
 
 }  // namespace
+
+bool same_extent(const Axis& a, const Axis& b) {
+  return equal(simplify(extent_of(a), Assumptions()), simplify(extent_of(b), Assumptions()));
+}
 
 Expr widened_half(const Program& program, const Expr& factor) {
   const Expr widened = resolve(program, factor);

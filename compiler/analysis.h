@@ -22,6 +22,8 @@ std::vector<ir::Expr> factors_of(const ir::Expr& product);
 // absent where it is something else.
 ir::Expr widened_half(const ir::Program& program, const ir::Expr& factor);
 
+bool same_extent(const ir::Axis& a, const ir::Axis& b);
+
 // Whether the axis ends where the dimension of the tensor does that it walks by one: copies of what lies beyond leave
 // the tensor and bring zeros.
 bool spans(const ir::Expr& read, const ir::Axis& axis);

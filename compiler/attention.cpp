@@ -90,14 +90,14 @@ std::variant<Mixture, std::string> mixture_of(const Program& program, const Defi
   return "its weights are not exp(a - max(a)), or that divided by its sum, rounded to bf16 or f16 and widened to f32";
 }
 
-// The one reduction that the logit reads, and that read.
+// The one reduction that the logit reads, never outside it, and that read.
 std::pair<const Definition*, Expr> scores_in(const Program& program, const Expr& logit) {
   std::pair<const Definition*, Expr> found{};
   bool is_one = true;
   visit(logit, [&](const Expr& e) {
     const Definition* definition = e->kind == ExprKind::read ? definition_of(program, *e->tensor) : nullptr;
     if (definition) {
-      is_one = is_one && (!found.first || equal(found.second, e));
+      is_one = is_one && !e->fill && (!found.first || equal(found.second, e));
       found = {definition, e};
     }
     return true;
@@ -125,11 +125,14 @@ bool is_tile(const Expr& read, const std::vector<VarRef>& own, const std::vector
   return std::ranges::all_of(seen, [](bool s) { return s; }) && is_variable(read->args.back(), own.back());
 }
 
-// The axes of `definition` in the place of which a read of it has these plain axes; nothing where they are not.
-std::optional<Substitution> axes_of(const Definition& definition, const Expr& read) {
+// The axes of `definition` in the place of which a read of it has these of the reader's, each as long as its own;
+// nothing where an index is something else.
+std::optional<Substitution> axes_of(const Definition& definition, const Expr& read, const std::vector<Axis>& reader) {
   Substitution map;
   for (std::size_t d = 0; d < read->args.size(); ++d) {
-    if (read->args[d]->kind != ExprKind::variable) return {};
+    const auto axis =
+        std::ranges::find_if(reader, [&](const Axis& own) { return is_variable(read->args[d], own.var); });
+    if (read->fill || axis == reader.end() || !same_extent(*axis, definition.axes[d])) return {};
     map[definition.axes[d].var] = read->args[d];
   }
   return map;
@@ -148,8 +151,10 @@ Verdict find_operands(const Program& program, const Mixture& mixture, Attention&
   if (!term || factors_of(*term).size() != 2)
     return {"its logits read no one product of queries and keys, summed in f32"};
   a.scores = scores;
-  const auto to_space = axes_of(*scores, read);
-  if (!to_space) return {fmt::format("its logits read {}", to_string(read))};
+  std::vector<Axis> axes = a.product->axes;
+  axes.push_back(a.key);
+  const auto to_space = axes_of(*scores, read, axes);
+  if (!to_space) return {fmt::format("its logits read {}, not each element of it once", to_string(read))};
   a.depth = scores->value->reduce->axes[0];
   for (const Axis& axis : a.product->axes) {
     const bool in_scores = uses(read, axis.var), in_values = uses(a.v, axis.var);
@@ -161,6 +166,7 @@ Verdict find_operands(const Program& program, const Mixture& mixture, Attention&
   if (a.product->axes.size() != a.batch.size() + 2 || !a.row.var || !a.column.var || !uses(read, a.key.var)) {
     return {"scores and values have not one axis each of their own"};
   }
+  if (uses(a.logit, a.column.var)) return {fmt::format("its logits depend on {}", a.column.var->name)};
   for (const Expr& factor : factors_of(*term)) {
     const Expr widened = widened_half(program, factor);
     if (!widened) return {fmt::format("{} is no element of bf16 or f16 widened to f32", to_string(factor))};
@@ -196,6 +202,8 @@ void find_total(const Program& program, const Numerator& numerator, Attention& a
     }
     const Axis& axis = definition.value->reduce->axes[0];
     if (!has_range(axis, numerator.lo, numerator.hi) || !has_range(axis, own->lo, own->hi)) continue;
+    if (!std::ranges::all_of(definition.axes, [&](const Axis& own_axis) { return to_space.contains(own_axis.var); }))
+      continue;
     if (!equal(substitute(own->logit, to_space), numerator.logit)) continue;
     a.total = &definition;
     a.total_to_space = std::move(to_space);
@@ -218,10 +226,11 @@ std::optional<Attention::Member> member_of(const Program& program, const Attenti
     return true;
   });
   if (!is_plain || products.empty() || output.axes.size() != a.product->axes.size()) return {};
-  const auto place = axes_of(*a.product, products[0]);
+  const auto place = axes_of(*a.product, products[0], output.axes);
   if (!place) return {};
   for (const Expr& e : products) is_plain = is_plain && equal(e, products[0]);
   for (const Expr& e : totals) {
+    is_plain = is_plain && !e->fill;
     for (std::size_t d = 0; d < e->args.size(); ++d) {
       const Expr expected = substitute(a.total_to_space.at(a.total->axes[d].var), *place);
       is_plain = is_plain && equal(e->args[d], expected);

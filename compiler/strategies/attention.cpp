@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "compiler/strategies/hopper_tiles.h"
+#include "compiler/strategies/ring.h"
 #include "compiler/strategies/space.h"
 #include "compiler/strategies/table.h"
 #include "ir/printer.h"
@@ -118,8 +119,7 @@ Verdict matches(const Program& program, const Target& target) {
 }
 
 std::int64_t shared_bytes(const AttentionSchedule& s, const Attention& a) {
-  const std::int64_t queries = s.bm * std::max(depth_of(a), columns_of(a));
-  return kHalfBytes * (queries + s.stages * s.bn * (depth_of(a) + columns_of(a)));
+  return kHalfBytes * (s.bm * depth_of(a) + s.stages * s.bn * (depth_of(a) + columns_of(a)));
 }
 
 // Of a consumer's thread: scores, probabilities and the mixture.
@@ -141,8 +141,7 @@ Verdict check(const Attention& a, const Schedule& schedule, const Target& target
   if (registers_of(s, a) > consumer_registers(s.consumers)) {
     return {
         fmt::format("a consumer's thread takes {} registers for scores, probabilities and the result, {} for others, "
-                    "of {}: a smaller "
-                    "block n takes fewer",
+                    "of {}: a smaller block n takes fewer",
                     registers_of(s, a) - kOtherRegisters, kOtherRegisters, consumer_registers(s.consumers))};
   }
   if (const std::int64_t needed = shared_bytes(s, a) + kReserved; needed > target.gpu.shared_per_block) {

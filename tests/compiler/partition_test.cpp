@@ -223,6 +223,33 @@ TEST(Partition, SaysWhyAttentionIsApart) {
             "");
 }
 
+// Where a definition has other elements than what it is read at, or is read outside, it is not what one kernel keeps.
+TEST(Partition, AttentionReadsEachElementOnceAndNoOther) {
+  const auto is_fused = [](std::string_view y, std::string_view keys, std::string_view definitions) {
+    return kernels_on_hopper(fmt::format("kernel f(q: bf16[128, 64], k: bf16[{}, 64], v: bf16[128, 64], g: f32[64]) -> "
+                                         "(y: f32[{}]) {{\ns[i, j] = sum[p](f32(q[i, p]) * f32(k[j, p]))\n{}}}",
+                                         keys, y, definitions)) == "attention ";
+  };
+  const auto is_mixed = [&](std::string_view y, std::string_view total, std::string_view value) {
+    return is_fused(y, "128",
+                    fmt::format("e[i in 128, j] = exp(s[i, j] - max[l](s[i, l]))\n{} = sum[j](e[i, j])\n"
+                                "o[i in 128, c in 64] = sum[j](f32(bf16(e[i, j])) * f32(v[j, c]))\ny[i, c] = {}\n",
+                                total, value));
+  };
+  EXPECT_TRUE(is_mixed("128, 64", "t[i in 128]", "o[i, c] / t[i]"));
+  EXPECT_FALSE(is_mixed("100, 64", "t[i in 128]", "o[i, c] / t[i]"));
+  EXPECT_FALSE(is_mixed("128, 32", "t[i in 128]", "o[i, c] / t[i]"));
+  EXPECT_FALSE(is_mixed("200, 64", "t[i in 128]", "(o[i, c] else 0.0) / (t[i] else 1.0)"));
+  EXPECT_FALSE(is_mixed("128, 64", "t[i in 50]", "o[i, c] / (t[i] else 1.0)"));
+  EXPECT_FALSE(is_mixed("128, 64", "t[i in 128, c in 64]", "o[i, c] / t[i, c]"));
+  EXPECT_FALSE(is_fused("128, 64", "100",
+                        "e[i, j in 128] = exp((s[i, j] else -inf) - max[l in 128](s[i, l] else -inf))\n"
+                        "y[i, c] = sum[j](f32(bf16(e[i, j])) * f32(v[j, c])) / sum[j](e[i, j])\n"));
+  EXPECT_FALSE(is_fused("128, 64", "128",
+                        "a[i, j, c in 64] = s[i, j] + g[c]\ne[i, j, c in 64] = exp(a[i, j, c] - max[l](a[i, l, c]))\n"
+                        "y[i, c] = sum[j](f32(bf16(e[i, j, c])) * f32(v[j, c]))\n"));
+}
+
 TEST(Partition, WhatIsAheadOfAttentionAndBehindItStaysApart) {
   const std::string projected =
       "u[b, i, c] = bf16(sum[p](f32(q[b, i, p]) * f32(w[p, c])))\n"
