@@ -10,6 +10,7 @@
 #include "compiler/strategies/attention.h"
 #include "compiler/strategies/emitter.h"
 #include "compiler/strategies/hopper_tiles.h"
+#include "compiler/strategies/ring.h"
 #include "compiler/strategies/space.h"
 #include "ir/rescaling.h"
 
@@ -25,6 +26,8 @@ Expr exp2(const Expr& x) { return call(Op::exp2_flush, {x}); }
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
+void append(std::vector<Stmt>& to, std::vector<Stmt> stmts) { std::ranges::move(stmts, std::back_inserter(to)); }
+
 class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
@@ -37,28 +40,23 @@ class Writer {
         emitter_(program, kernel_),
         depth_(*as_integer(attention_.depth.hi)),
         columns_(*as_integer(attention_.column.hi)) {
-    kernel_.warps = static_cast<int>(1 + schedule_.consumers) * kGroupWarps;
+    kernel_.warps = warps_of(schedule_.consumers);
     kernel_.min_blocks_per_sm = 1;
   }
 
   Kernel run() {
     const Attention& a = attention_;
-    bulk_ = std::ranges::all_of(std::array{a.q, a.k, a.v}, [&](const Expr& read) { return is_bulk(*read->tensor); }) &&
-            prove(less(0, a.row.hi), known_) == true && prove(less(0, a.key.hi), known_) == true;
-    if (!bulk_) {
-      kernel_.comment = fmt::format(
-          "ordinary loads instead of bulk copies: rows of the operands may not begin at multiples of {} bytes",
-          kBulkBytes);
+    if (const std::string reason = why_ordinary_loads(); !reason.empty()) {
+      bulk_ = false;
+      kernel_.comment = fmt::format("ordinary loads instead of bulk copies: {}", reason);
     }
     lay_out_grid();
     q_ = operand("q_s", a.q, 1, schedule_.bm, depth_, true);
     k_ = operand("k_s", a.k, schedule_.stages, schedule_.bn, depth_, true);
     v_ = operand("v_s", a.v, schedule_.stages, columns_, schedule_.bn, false);
-    q_full_ = barrier("q_full", 1);
-    k_full_ = barrier("k_full", schedule_.stages);
-    k_empty_ = barrier("k_empty", schedule_.stages);
-    v_full_ = barrier("v_full", schedule_.stages);
-    v_empty_ = barrier("v_empty", schedule_.stages);
+    q_ring_ = Ring(kernel_, "q_", 1, bulk_, 0);
+    k_ring_ = Ring(kernel_, "k_", schedule_.stages, bulk_, schedule_.consumers);
+    v_ring_ = Ring(kernel_, "v_", schedule_.stages, bulk_, schedule_.consumers);
     std::vector<Stmt> body{set_up(), intrinsic(IntrinsicId::barrier)};
     for (Stmt& stmt : place_) body.push_back(std::move(stmt));
     body.push_back(producer());
@@ -121,7 +119,19 @@ class Writer {
     bool k_contiguous;
   };
 
-  bool is_bulk(const Tensor& tensor) const { return is_copied_in_bulk(as_buffer(*emitter_.param(tensor)), known_); }
+  // Why bulk copies do not serve a tensor; empty: they do.
+  std::string why_not_in_bulk(const Tensor& tensor) const {
+    return compiler::why_not_in_bulk(as_buffer(*emitter_.param(tensor)), known_);
+  }
+  std::string why_ordinary_loads() const {
+    for (const Expr* source : {&attention_.q, &attention_.k, &attention_.v}) {
+      if (std::string reason = why_not_in_bulk(*(*source)->tensor); !reason.empty()) return reason;
+    }
+    for (const Axis* axis : {&attention_.row, &attention_.key}) {
+      if (prove(less(0, axis->hi), known_) != true) return fmt::format("{} may be of no elements", axis->var->name);
+    }
+    return {};
+  }
 
   Staged operand(const std::string& name, const Expr& source, std::int64_t stages, std::int64_t own, std::int64_t k,
                  bool k_contiguous) {
@@ -131,27 +141,12 @@ class Writer {
     return {source, shared, own, k, k_contiguous};
   }
 
-  BufferRef barrier(std::string name, std::int64_t stages) {
-    kernel_.shared.push_back(barriers(std::move(name), stages));
-    return kernel_.shared.back();
-  }
-
-  static Expr at(const BufferRef& buffer, const Expr& stage) { return read(buffer, {stage}); }
-  Expr stage_of(const VarRef& step) const { return mod(Expr(step), schedule_.stages); }
-  Expr parity_of(const VarRef& step) const { return mod(div(Expr(step), schedule_.stages), 2); }
-
   Stmt set_up() const {
     const VarRef s = make_var("s");
-    const Expr loaders = bulk_ ? Expr(1) : Expr(kGroupThreads), readers = schedule_.consumers;
-    const auto init = [](const BufferRef& buffer, const Expr& stage, const Expr& count) {
-      return intrinsic(IntrinsicId::mbarrier_init, {at(buffer, stage), count});
-    };
-    return elected("setup", 1,
-                   {init(q_full_, 0, loaders),
-                    make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll,
-                                  block({init(k_full_, Expr(s), loaders), init(k_empty_, Expr(s), readers),
-                                         init(v_full_, Expr(s), loaders), init(v_empty_, Expr(s), readers)})}),
-                    intrinsic(IntrinsicId::mbarrier_init_fence)});
+    std::vector<Stmt> all = q_ring_.init(0), stage = k_ring_.init(s);
+    append(stage, v_ring_.init(s));
+    all.push_back(make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll, block(std::move(stage))}));
+    return set_up_barriers(std::move(all));
   }
 
   // --- The producer -------------------------------------------------------------------------------------------------
@@ -159,31 +154,21 @@ class Writer {
   Stmt producer() const {
     const VarRef step = make_var("step"), s = make_var("s");
     const Expr key = Expr(step) * schedule_.bn;
-    std::vector<Stmt> body{let(s, stage_of(step))};
-    for (const auto& [staged, full, empty] : {std::tuple{&k_, k_full_, k_empty_}, {&v_, v_full_, v_empty_}}) {
-      body.push_back(intrinsic(IntrinsicId::mbarrier_wait, {at(empty, s), mod(parity_of(step) + 1, 2)}));
-      for (Stmt& stmt : load(*staged, Expr(s), key, at(full, s))) body.push_back(std::move(stmt));
-    }
-    std::vector<Stmt> all = load(q_, 0, 0, at(q_full_, 0));
+    std::vector<Stmt> body{let(s, k_ring_.stage_of(step))};
+    append(body, fill(k_ring_, k_, step, s, key));
+    append(body, fill(v_ring_, v_, step, s, key));
+    std::vector<Stmt> all = fill(q_ring_, q_, 0, 0, 0);
     all.push_back(make_stmt(For{step, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))}));
-    return make_stmt(Role{.name = "producer",
-                          .lo = 0,
-                          .hi = kGroupWarps,
-                          .registers = producer_registers(schedule_.consumers),
-                          .elected = bulk_,
-                          .body = block(std::move(all))});
+    return producer_role(schedule_.consumers, bulk_, std::move(all));
   }
 
-  // The operand's tile into a stage, announced at `full`.
-  std::vector<Stmt> load(const Staged& staged, const Expr& stage, const Expr& key, const Expr& full) const {
-    if (bulk_) {
-      const std::int64_t bytes = staged.own * staged.k * kHalfBytes;
-      return {intrinsic(IntrinsicId::mbarrier_expect, {full, Expr(bytes)}),
-              load_part(staged, stage, key, full, {{}, {}, {staged.own, staged.k}, {}})};
-    }
-    return {load_in_steps(staged.own, staged.k, staged.k_contiguous,
-                          [&](const LoadStep& part) { return load_part(staged, stage, key, full, part); }),
-            intrinsic(IntrinsicId::fence_proxy_async), intrinsic(IntrinsicId::mbarrier_arrive, {full})};
+  // The operand's tile into the step's stage.
+  std::vector<Stmt> fill(const Ring& ring, const Staged& staged, const Expr& step, const Expr& stage,
+                         const Expr& key) const {
+    const auto load = [&](const LoadStep& part) { return load_part(staged, stage, key, ring.full(stage), part); };
+    return ring.fill(step, stage, staged.own * staged.k * kHalfBytes,
+                     {bulk_ ? load({{}, {}, {staged.own, staged.k}, {}})
+                            : load_in_steps(staged.own, staged.k, staged.k_contiguous, load)});
   }
 
   Stmt load_part(const Staged& staged, const Expr& stage, const Expr& key, const Expr& full,
@@ -233,24 +218,20 @@ class Writer {
     return make_stmt(Store{.buffer = buffer, .index = std::move(index), .value = value});
   }
 
-  Stmt release(const BufferRef& empty, const VarRef& s, const char* name) const {
-    return elected(name, kGroupWarps, {intrinsic(IntrinsicId::mbarrier_arrive, {at(empty, s)})});
-  }
-
   // A tile of keys and values: its number, and where it lies.
   struct Step {
     VarRef number, s = make_var("s");
     Stmt place(const AttentionSchedule& schedule) const { return let(s, mod(Expr(number), schedule.stages)); }
   };
 
-  // acc += a * b, from an arrival of `full` on.
-  std::vector<Stmt> issue(const Stmt& mma, const BufferRef& full, const Step& step) const {
-    return {intrinsic(IntrinsicId::mbarrier_wait, {at(full, step.s), parity_of(step.number)}),
-            intrinsic(IntrinsicId::wgmma_fence), mma, intrinsic(IntrinsicId::wgmma_commit)};
+  // acc += a * b, once the ring's stage is full.
+  static std::vector<Stmt> issue(const Stmt& mma, const Ring& ring, const Step& step) {
+    return {ring.await(step.number, step.s), intrinsic(IntrinsicId::wgmma_fence), mma,
+            intrinsic(IntrinsicId::wgmma_commit)};
   }
   // All but the last `pending` products are done: the stage is free.
-  std::vector<Stmt> finish(std::int64_t pending, const BufferRef& empty, const Step& step, const char* name) const {
-    return {intrinsic(IntrinsicId::wgmma_wait, {Expr(pending)}), release(empty, step.s, name)};
+  static std::vector<Stmt> finish(std::int64_t pending, const Ring& ring, const Step& step, const char* name) {
+    return {intrinsic(IntrinsicId::wgmma_wait, {Expr(pending)}), ring.release(step.s, name)};
   }
 
   Stmt score(const VarRef& s) const {
@@ -391,23 +372,19 @@ class Writer {
             })};
   }
 
-  static void append(std::vector<Stmt>& to, std::vector<Stmt> stmts) {
-    std::ranges::move(stmts, std::back_inserter(to));
-  }
-
   // One tile after the other: while a group forms its numerators, the other one multiplies.
   std::vector<Stmt> in_turn() {
     const Step step{make_var("step")};
     const BufferRef shrink = fragment("shrink", DType::f32, accumulator_rows(kWgmmaRows));
     std::vector<Stmt> body{step.place(schedule_), make_stmt(Alloc{scores_})};
-    append(body, issue(score(step.s), k_full_, step));
-    append(body, finish(0, k_empty_, step, "release_keys"));
+    append(body, issue(score(step.s), k_ring_, step));
+    append(body, finish(0, k_ring_, step, "release_keys"));
     body.push_back(make_stmt(Alloc{shrink}));
     append(body, online_softmax(Expr(step.number) * schedule_.bn, shrink));
     body.push_back(make_stmt(Alloc{probabilities_}));
     append(body, rescale(shrink));
-    append(body, issue(mix(step.s), v_full_, step));
-    append(body, finish(0, v_empty_, step, "release_values"));
+    append(body, issue(mix(step.s), v_ring_, step));
+    append(body, finish(0, v_ring_, step, "release_values"));
     return {make_stmt(For{step.number, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))})};
   }
 
@@ -418,22 +395,22 @@ class Writer {
     const BufferRef shrink = fragment("shrink", DType::f32, accumulator_rows(kWgmmaRows));
     std::vector<Stmt> all{let(first.number, 0), first.place(schedule_)};
     for (const BufferRef& buffer : {scores_, probabilities_, shrink}) all.push_back(make_stmt(Alloc{buffer}));
-    append(all, issue(score(first.s), k_full_, first));
-    append(all, finish(0, k_empty_, first, "release_first"));
+    append(all, issue(score(first.s), k_ring_, first));
+    append(all, finish(0, k_ring_, first, "release_first"));
     append(all, online_softmax(0, shrink));
     append(all, rescale(shrink));
     std::vector<Stmt> body{step.place(schedule_), let(before.number, Expr(step.number) - 1), before.place(schedule_)};
-    append(body, issue(score(step.s), k_full_, step));
-    append(body, issue(mix(before.s), v_full_, before));
-    append(body, finish(1, k_empty_, step, "release_keys"));
+    append(body, issue(score(step.s), k_ring_, step));
+    append(body, issue(mix(before.s), v_ring_, before));
+    append(body, finish(1, k_ring_, step, "release_keys"));
     append(body, online_softmax(Expr(step.number) * schedule_.bn, shrink));
-    append(body, finish(0, v_empty_, before, "release_values"));
+    append(body, finish(0, v_ring_, before, "release_values"));
     append(body, rescale(shrink));
     all.push_back(make_stmt(For{step.number, 1, Expr(steps_), 1, ForKind::rolled, block(std::move(body))}));
     all.push_back(let(last.number, Expr(steps_) - 1));
     all.push_back(last.place(schedule_));
-    append(all, issue(mix(last.s), v_full_, last));
-    append(all, finish(0, v_empty_, last, "release_last"));
+    append(all, issue(mix(last.s), v_ring_, last));
+    append(all, finish(0, v_ring_, last, "release_last"));
     return {make_stmt(If{less(0, Expr(steps_)), block(std::move(all))})};
   }
 
@@ -449,17 +426,11 @@ class Writer {
     all.push_back(for_rows(
         [&](const Expr& i) { return block({store(largest_, {i}, f32(kMinusInfinity)), store(total_, {i}, f32(0))}); }));
     all.push_back(for_elements(columns_, [&](const Expr& i, const Expr& c) { return store(result_, {i, c}, f32(0)); }));
-    all.push_back(intrinsic(IntrinsicId::mbarrier_wait, {at(q_full_, 0), Expr(0)}));
+    all.push_back(q_ring_.await(0, 0));
     append(all, schedule_.overlap ? overlapped() : in_turn());
     if (!divides_by_total()) append(all, rows_that_see_nothing());
     append(all, epilogue());
-    return make_stmt(Role{.name = "consumer",
-                          .lo = kGroupWarps,
-                          .hi = kernel_.warps,
-                          .registers = consumer_registers(schedule_.consumers),
-                          .body = block(std::move(all)),
-                          .groups = static_cast<int>(schedule_.consumers),
-                          .group = group_});
+    return consumer_role(schedule_.consumers, group_, std::move(all));
   }
 
   // --- The epilogue -------------------------------------------------------------------------------------------------
@@ -481,7 +452,8 @@ class Writer {
   bool leaves_in_bulk(const Definition& definition, const Substitution& to_space) const {
     const Tensor& tensor = *definition.tensor;
     const Expr last = substitute(Expr(definition.axes.back().var), to_space);
-    return tensor.dtype == attention_.numerator && is_variable(last, attention_.column.var) && bulk_ && is_bulk(tensor);
+    return tensor.dtype == attention_.numerator && is_variable(last, attention_.column.var) && bulk_ &&
+           why_not_in_bulk(tensor).empty();
   }
 
   Substitution output_axes(const Attention::Member& member, const Expr& row, const Expr& column) const {
@@ -581,7 +553,7 @@ class Writer {
   VarRef row_ = make_var("row"), steps_ = make_var("steps"), group_ = make_var("g");
   Expr limit_;
   Staged q_, k_, v_;
-  BufferRef q_full_, k_full_, k_empty_, v_full_, v_empty_;
+  Ring q_ring_, k_ring_, v_ring_;
   BufferRef scores_, probabilities_, result_, largest_, total_;
 };
 

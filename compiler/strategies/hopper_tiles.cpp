@@ -1,5 +1,7 @@
 #include "compiler/strategies/hopper_tiles.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -43,21 +45,23 @@ Layout accumulator_rows(std::int64_t rows) {
   return {{along_rows}, {}};
 }
 
-bool is_copied_in_bulk(const Buffer& buffer, const Assumptions& known) {
-  if (buffer.alignment % kBulkBytes != 0 || buffer.shape.size() > kMapRank) return false;
+std::string why_not_in_bulk(const Buffer& buffer, const Assumptions& known) {
+  const std::string& name = buffer.name;
+  const std::size_t rank = buffer.shape.size();
+  if (rank > kMapRank) return fmt::format("{} has {} dimensions, a tensor map at most {}", name, rank, kMapRank);
+  const auto is_positive = [&](const Expr& e) { return prove(less(0, e), known) == true; };
+  if (!std::ranges::all_of(buffer.shape, is_positive)) return fmt::format("{} may be empty", name);
   const std::vector<Expr> strides = element_strides(buffer);
-  for (std::size_t d = 0; d < strides.size(); ++d) {
-    const bool is_last = d + 1 == strides.size();
-    const std::int64_t unit = kBulkBytes / byte_size(buffer.dtype);
-    if (is_last ? !is_integer(simplify(strides[d], known), 1) : divisor(strides[d], known) % unit != 0) return false;
-    if (!buffer.strides.empty() && prove(less(0, strides[d]), known) != true) return false;
-    if (prove(less(0, buffer.shape[d]), known) != true) return false;
+  if (!buffer.strides.empty() && !std::ranges::all_of(strides, is_positive)) {
+    return fmt::format("not all strides of {} are known to be above 0", name);
   }
-  return true;
+  if (!is_integer(simplify(strides.back(), known), 1)) return fmt::format("the last axis of {} is not dense", name);
+  const std::int64_t unit = kBulkBytes / byte_size(buffer.dtype);
+  const bool is_aligned = buffer.alignment % kBulkBytes == 0 &&
+                          std::all_of(strides.begin(), strides.end() - 1,
+                                      [&](const Expr& stride) { return divisor(stride, known) % unit == 0; });
+  return is_aligned ? "" : fmt::format("rows of {} may not begin at multiples of {} bytes", name, kBulkBytes);
 }
-
-int producer_registers(std::int64_t consumers) { return consumers == 1 ? 56 : consumers == 2 ? 40 : 32; }
-int consumer_registers(std::int64_t consumers) { return consumers == 1 ? 240 : consumers == 2 ? 232 : 160; }
 
 Stmt load_in_steps(std::int64_t own, std::int64_t k, bool k_contiguous,
                    const std::function<Stmt(const LoadStep& step)>& load) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "compiler/strategies/emitter.h"
 #include "ir/kernel.h"
@@ -31,12 +32,8 @@ ir::Layout operand_tiles(std::int64_t stages, std::int64_t own, std::int64_t k, 
 ir::Layout accumulators(std::int64_t rows, std::int64_t columns);
 ir::Layout accumulator_rows(std::int64_t rows);
 
-// Whether a tensor map can say where a parameter lies, in all calls that the facts let through.
-bool is_copied_in_bulk(const ir::Buffer& buffer, const ir::Assumptions& known);
-
-// Registers of a thread of the producer and of its 1 to 3 consumers, as roles hand them over (hopper.md 4.1).
-int producer_registers(std::int64_t consumers);
-int consumer_registers(std::int64_t consumers);
+// Why no tensor map says where a parameter lies in all calls that the facts let through; empty: one does.
+std::string why_not_in_bulk(const ir::Buffer& buffer, const ir::Assumptions& known);
 
 // A tile [own, k] as a warpgroup loads it by itself, step by step: `step` maps extents[0] x extents[1] elements from
 // the place given, over the threads by the distribution.
@@ -66,7 +63,7 @@ struct TileLoad {
 };
 ir::Stmt load_tile(const Emitter& emitter, const LoadStep& step, const TileLoad& load);
 
-// A ring of mbarriers.
+// An mbarrier for each of `stages`.
 ir::BufferRef barriers(std::string name, std::int64_t stages);
 
 // Short forms of statements.

@@ -43,7 +43,8 @@ TilePlace place_tile(const Expr& tile, const Expr& rows, const Expr& columns, co
   const bool is_few = count && !order.hilbert && *count < order.group;
   const std::int64_t group = is_few ? *count : order.group;
   if (group <= 1) return {div(tile, columns), mod(tile, columns)};
-  const Expr per_group = simplify(columns * group);
+  // No more than there are tiles, whose number fits 32 bits.
+  const Expr per_group = simplify(columns * min(rows, group));
   const Expr first = let("group_m", div(tile, per_group) * group, body);
   const Expr within = let("within", mod(tile, per_group), body);
   const bool is_whole = count && *count % group == 0;

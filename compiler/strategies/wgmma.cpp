@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "compiler/strategies/ring.h"
 #include "compiler/strategies/table.h"
 
 namespace quern::compiler {
@@ -55,15 +56,6 @@ Schedule make(std::int64_t bm, std::int64_t bn, std::int64_t bk, std::int64_t co
   return {"wgmma", {bm, bn, bk, consumers, 0, stages, cluster_m, cluster_n, raster, hilbert ? 1 : 0, 0, 0}};
 }
 
-Verdict matches(const Program& program, const Target& target) {
-  if (!target.is_gpu() || !target.gpu.features.wgmma || !target.gpu.features.tma) {
-    return {fmt::format("{} has no wgmma", to_text(target))};
-  }
-  auto analysis = analyze_wgmma(program);
-  auto* reason = std::get_if<std::string>(&analysis);
-  return {reason ? std::move(*reason) : ""};
-}
-
 constexpr std::int64_t kReserved = 1024 + 256;  // for the alignment of the first buffer, and the mbarriers
 
 std::int64_t stage_bytes(const WgmmaSchedule& s) { return (s.bm + s.bn) * s.bk * kHalfBytes; }
@@ -72,11 +64,35 @@ std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
 }
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
-constexpr std::int64_t kTurns = 3;            // tiles for each processor, from which on clusters pay
+constexpr std::int64_t kLeastStages = 2, kMostStages = 8;
+constexpr std::int64_t kTurns = 3;  // tiles for each processor, from which on clusters pay
 
 std::int64_t most_stages(const WgmmaSchedule& s, int outputs, const Target& target) {
   const std::int64_t left = target.gpu.shared_per_block - kReserved - staging_bytes(s, outputs);
-  return std::min<std::int64_t>(left / stage_bytes(s), 8);
+  return std::min<std::int64_t>(left / stage_bytes(s), kMostStages);
+}
+
+// A tile's columns: as many as wished for, where sums of rows do not say.
+std::int64_t columns_of(const WgmmaProblem& problem, std::int64_t wish) {
+  const std::int64_t width = summed_width(problem);
+  return width != 0 ? width : wish;
+}
+
+// The smallest tile, of the columns that sums of rows ask for.
+Schedule smallest(const WgmmaProblem& problem) {
+  return make(kWgmmaRows, columns_of(problem, 16), kSwizzleSpan, 1, kLeastStages, 1, 1, 8);
+}
+
+Verdict matches(const Program& program, const Target& target) {
+  if (!target.is_gpu() || !target.gpu.features.wgmma || !target.gpu.features.tma) {
+    return {fmt::format("{} has no wgmma", to_text(target))};
+  }
+  auto analysis = analyze_wgmma(program);
+  if (auto* reason = std::get_if<std::string>(&analysis)) return {std::move(*reason)};
+  const auto& problem = std::get<WgmmaProblem>(analysis);
+  const int outputs = wgmma_staged_outputs(program, problem);
+  if (most_stages(WgmmaSchedule(smallest(problem)), outputs, target) >= kLeastStages) return {};
+  return {fmt::format("{} outputs of 2-byte elements take more shared memory than there is", outputs)};
 }
 
 std::int64_t extent_or(const Expr& extent, std::int64_t unknown) {
@@ -96,27 +112,35 @@ bool wants_padding(const Program& program) {
 
 // The tile with which the blocks end first: each takes as many turns as there are tiles for it, a turn as long as the
 // tile's share of the tensor cores' rate.
-Schedule fallback(const Program& program, const Target& target) {
-  const WgmmaProblem problem = wgmma_problem(program);
+Schedule fastest_tile(const WgmmaProblem& problem, int outputs, const Target& target) {
   struct Tile {
     std::int64_t bm, bn, consumers;
     double rate;  // of the largest tile's, measured on an H200
   };
   constexpr Tile kTiles[] = {{128, 256, 2, 1},   {128, 192, 2, 0.97}, {128, 128, 2, 0.85}, {128, 64, 2, 0.6},
                              {64, 256, 1, 0.75}, {64, 128, 1, 0.55},  {64, 64, 1, 0.4}};
-  const Tile* chosen = nullptr;
+  Schedule chosen = smallest(problem);
   double least = std::numeric_limits<double>::infinity();
   for (const Tile& tile : kTiles) {
-    const std::int64_t turns = (tiles_of(problem, tile.bm, tile.bn) + target.gpu.sm_count - 1) / target.gpu.sm_count;
-    const double time = static_cast<double>(turns * tile.bm * tile.bn) / tile.rate;
-    if (time < least) chosen = &tile;
-    least = std::min(least, time);
+    const std::int64_t bn = columns_of(problem, tile.bn);
+    const Schedule schedule = make(tile.bm, bn, kSwizzleSpan, tile.consumers, kLeastStages, 1, 1, 8);
+    const std::int64_t turns = (tiles_of(problem, tile.bm, bn) + target.gpu.sm_count - 1) / target.gpu.sm_count;
+    const double time = static_cast<double>(turns * tile.bm * bn) / tile.rate;
+    if (time >= least || most_stages(WgmmaSchedule(schedule), outputs, target) < kLeastStages) continue;
+    chosen = schedule;
+    least = time;
   }
-  Schedule schedule = make(chosen->bm, chosen->bn, 64, chosen->consumers, 2, 1, 1, 8);
-  // Blocks in pairs halve what the second operand's tile costs, where there is enough to do for all but a few.
-  const bool is_large = tiles_of(problem, chosen->bm, chosen->bn) >= kTurns * target.gpu.sm_count;
-  if (is_large && chosen->bn == 256) set(schedule, kFields, "cluster", 2, 0);
+  return chosen;
+}
+
+Schedule fallback(const Program& program, const Target& target) {
+  const WgmmaProblem problem = wgmma_problem(program);
   const int outputs = wgmma_staged_outputs(program, problem);
+  Schedule schedule = fastest_tile(problem, outputs, target);
+  const WgmmaSchedule tile(schedule);
+  // Blocks in pairs halve what the second operand's tile costs, where there is enough to do for all but a few.
+  const bool is_large = tiles_of(problem, tile.bm, tile.bn) >= kTurns * target.gpu.sm_count;
+  if (is_large && tile.bn == 256) set(schedule, kFields, "cluster", 2, 0);
   set(schedule, kFields, "stages", most_stages(WgmmaSchedule(schedule), outputs, target));
   if (wants_padding(program)) set(schedule, kFields, "pad", 1);
   return schedule;
@@ -139,7 +163,8 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
           if (hilbert && raster < 8) continue;
           for (const bool pingpong : {false, true}) {
             if (pingpong && (t.consumers != 2 || raster == 1 || hilbert)) continue;
-            Schedule schedule = make(pingpong ? t.bm / 2 : t.bm, t.bn, 64, t.consumers, 2, cm, cn, raster, hilbert);
+            Schedule schedule = make(pingpong ? t.bm / 2 : t.bm, columns_of(problem, t.bn), kSwizzleSpan, t.consumers,
+                                     2, cm, cn, raster, hilbert);
             set(schedule, kFields, "tiles", pingpong ? 1 : 0);
             const std::int64_t stages = most_stages(WgmmaSchedule(schedule), outputs, target);
             set(schedule, kFields, "stages", stages);
@@ -159,7 +184,7 @@ Verdict check_block(const WgmmaSchedule& s) {
   if (s.bm < 1 || s.bm % (kWgmmaRows * sharers) != 0 || s.bm > 256) {
     return {fmt::format("block m={} is not a multiple of 64 rows for each of {} consumers, up to 256", s.bm, sharers)};
   }
-  if (s.bn < 16 || s.bn % 16 != 0 || s.bn > 256) {
+  if (!is_wgmma_width(s.bn)) {
     return {fmt::format("block n={} is not a multiple of 16 from 16 to 256", s.bn)};
   }
   if (s.bk != kSwizzleSpan) return {fmt::format("block k={} is not {}, a row of 128 bytes", s.bk, kSwizzleSpan)};
@@ -199,14 +224,14 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
     const ContractionProblem plain = analyze_operands(program, program.facts);
     if (std::string reason = why_not_padded(plain); !reason.empty()) return {std::move(reason)};
   }
-  for (const Contraction::RowSum& sum : problem.contraction.row_sums) {
-    if (sum.width != 0 && sum.width != s.bn) {
-      return {fmt::format("block n={} is not what rows are summed in, {}", s.bn, sum.width)};
-    }
+  if (const std::int64_t width = summed_width(problem); width != 0 && width != s.bn) {
+    return {fmt::format("block n={} is not what rows are summed in, {}", s.bn, width)};
   }
   if (problem.a.im2col && s.cluster_n == 2) return {"cluster=1x2 halves rows that im2col copies whole; take 2x1"};
   const int outputs = wgmma_staged_outputs(program, problem);
-  if (s.stages < 2 || s.stages > 8) return {fmt::format("stages={} is not 2 to 8", s.stages)};
+  if (s.stages < kLeastStages || s.stages > kMostStages) {
+    return {fmt::format("stages={} is not {} to {}", s.stages, kLeastStages, kMostStages)};
+  }
   const std::int64_t needed = s.stages * stage_bytes(s) + staging_bytes(s, outputs) + kReserved;
   if (needed > target.gpu.shared_per_block) {
     return {fmt::format(

@@ -66,6 +66,12 @@ ir::BufferRef as_matrix(ir::Kernel& kernel, const ir::TensorRef& param, const ir
 // An output that leaves by bulk stores: rows of one axis of n, below axes of m and batch.
 bool is_row_major(const WgmmaProblem& problem, const ir::Definition& definition, const AxisMap& to_space);
 
+// Whether an instruction forms products of so many columns.
+constexpr bool is_wgmma_width(std::int64_t columns) { return columns >= 16 && columns <= 256 && columns % 16 == 0; }
+
+// The columns that sums of tiles of rows are of, which are a tile's; 0: there are none.
+std::int64_t summed_width(const WgmmaProblem& problem);
+
 // Elements of a row of the operand's shared tile, which is one span of its swizzle: along k, or along its own axis, of
 // which a block loads `own` elements at a time.
 std::int64_t wgmma_row(const WgmmaOperand& operand, std::int64_t own, std::int64_t bk);

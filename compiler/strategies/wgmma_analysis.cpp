@@ -71,6 +71,12 @@ std::optional<std::int64_t> stride_of(const Expr& index, const Axis& position, c
   return stride ? as_integer(*stride) : std::nullopt;
 }
 
+// Whether an index at position 0 depends on axes of the sum alone.
+bool is_tap(const Expr& index, const Contraction& c) {
+  const auto stands_in = [&](const Axis& axis) { return uses(index, axis.var); };
+  return tensors_read(index).empty() && std::ranges::none_of(c.m, stands_in) && std::ranges::none_of(c.n, stands_in);
+}
+
 // x[image, ..., position * stride + tap, channel]: images and positions are the axes of m, taps and channel those of k.
 bool is_convolution(const Expr& source, const Contraction& c, const Assumptions& known) {
   const std::vector<Expr>& index = source->args;
@@ -81,8 +87,11 @@ bool is_convolution(const Expr& source, const Contraction& c, const Assumptions&
   for (std::size_t d = 1; d + 1 < rank; ++d) {
     const auto stride = stride_of(index[d], c.m[d], known);
     if (!stride || *stride < 1 || *stride > kMostStride) return false;
-    const Interval taps = range(simplify(substitute(index[d], {{c.m[d].var, Expr(0)}}), known), known);
-    if (!taps.lo || !taps.hi || *taps.lo < kLeastCorner || *taps.hi - *taps.lo > kMostOffset) return false;
+    const Expr tap = simplify(substitute(index[d], {{c.m[d].var, Expr(0)}}), known);
+    if (!is_tap(tap, c)) return false;
+    const Interval taps = range(tap, known);
+    if (!taps.lo || !taps.hi || *taps.lo < kLeastCorner || *taps.lo > kMostCorner) return false;
+    if (*taps.hi - *taps.lo > kMostOffset) return false;
     // How far the window's first tap reaches beyond the image's last element (hopper.md 3.2).
     const Expr upper = Expr(*taps.lo) + (c.m[d].hi - 1) * *stride - (source->tensor->shape[d] - 1);
     const Interval corner = range(simplify(upper, known), known);
@@ -118,6 +127,19 @@ std::string why_no_product(const Program& program, const Contraction& c) {
   return {};
 }
 
+// Why no tile of products has the columns that sums of rows' tiles are of; empty where one has.
+std::string why_no_width(const Contraction& c) {
+  std::int64_t width = 0;
+  for (const Contraction::RowSum& sum : c.row_sums) {
+    if (sum.width == 0) continue;
+    if (width != 0 && width != sum.width)
+      return fmt::format("rows are summed in tiles of {} and of {}", width, sum.width);
+    width = sum.width;
+  }
+  if (width == 0 || is_wgmma_width(width)) return {};
+  return fmt::format("rows are summed in tiles of {} columns, not of a multiple of 16 from 16 to 256", width);
+}
+
 // Why a factor is no element of an input of 2-byte floats.
 std::string why_no_element(const Program& program, const Expr& factor) {
   const Expr& inner = factor->kind == ExprKind::cast ? factor->args[0] : factor;
@@ -137,6 +159,7 @@ std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
   WgmmaProblem problem{*contraction, {}, {}, {}, {}, {}, {}, {}};
   const Contraction& c = problem.contraction;
   if (std::string reason = why_no_product(program, c); !reason.empty()) return reason;
+  if (std::string reason = why_no_width(c); !reason.empty()) return reason;
   problem.a.source = widened_input(program, c.a);
   problem.b.source = widened_input(program, c.b);
   const Expr &a = problem.a.source, &b = problem.b.source;
@@ -158,7 +181,9 @@ std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
     return std::ranges::find_if(c.k, [&](const Axis& axis) { return is_variable(source->args.back(), axis.var); });
   };
   const auto a_inner = innermost(a), b_inner = innermost(b);
-  const auto inner = a_inner != c.k.end() ? a_inner : b_inner != c.k.end() ? b_inner : c.k.end() - 1;
+  const auto in_both = std::ranges::find_if(c.k, [&](const Axis& k) { return uses(a, k.var) && uses(b, k.var); });
+  const auto inner = a_inner != c.k.end() ? a_inner : b_inner != c.k.end() ? b_inner : in_both;
+  if (inner == c.k.end()) return "no axis of the sum stands in both factors";
   if (b_inner != c.k.end() && b_inner != inner) {
     return fmt::format("{} and {} walk the axes of the sum in different orders", to_string(a), to_string(b));
   }
@@ -166,6 +191,9 @@ std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
   problem.b.k_contiguous = b_inner != c.k.end();
   // Beyond the axis both bring zeros: what one of them holds there may be a NaN.
   for (const Expr& source : {a, b}) {
+    if (!uses(source, inner->var))
+      return fmt::format("{} does not depend on {}, along which the sum is cut into steps", source->tensor->name,
+                         inner->var->name);
     if (!spans(source, *inner))
       return fmt::format("the sum over {} does not end where {} does", inner->var->name, source->tensor->name);
   }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "compiler/strategies/hopper_tiles.h"
+#include "compiler/strategies/ring.h"
 #include "compiler/strategies/tile_order.h"
 #include "compiler/strategies/wgmma.h"
 #include "compiler/strategies/wgmma_epilogue.h"
@@ -32,12 +33,12 @@ class Writer {
         known_(known_in(program, facts)),
         emitter_(program, kernel_),
         processors_(target.gpu.sm_count) {
-    kernel_.warps = static_cast<int>(1 + schedule_.consumers) * kGroupWarps;
+    kernel_.warps = warps_of(schedule_.consumers);
     kernel_.min_blocks_per_sm = 1;
   }
 
   Kernel run() {
-    if (const std::string reason = why_not_in_bulk(); !reason.empty()) take_ordinary_loads(reason);
+    if (const std::string reason = why_ordinary_loads(); !reason.empty()) take_ordinary_loads(reason);
     if (problem_.a.is_rows && bulk_) {
       rows_ = as_matrix(kernel_, emitter_.param(*problem_.a.source->tensor), problem_.m, problem_.inner_k.hi);
     }
@@ -45,9 +46,12 @@ class Writer {
     a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
     b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
     epilogue_.emplace(program_, problem_, schedule_, kernel_, known_, emitter_, group_);
-    full_ = barrier("full", schedule_.stages);
-    empty_ = barrier("empty", schedule_.stages);
-    if (schedule_.pingpong) turn_ = barrier("turn", turns());
+    const std::int64_t readers = (schedule_.pingpong ? 1 : schedule_.consumers) * schedule_.cluster();
+    ring_ = Ring(kernel_, "", schedule_.stages, bulk_, readers, schedule_.cluster());
+    if (schedule_.pingpong) {
+      turn_ = barriers("turn", turns());
+      kernel_.shared.push_back(turn_);
+    }
     body_ = {set_up(), meet()};
     body_.push_back(let(steps_, steps()));
     body_.push_back(producer());
@@ -68,18 +72,21 @@ class Writer {
   };
 
   // Why bulk copies do not serve the operands; empty: they do.
-  std::string why_not_in_bulk() const {
+  std::string why_ordinary_loads() const {
     for (const WgmmaOperand* operand : {&problem_.a, &problem_.b}) {
       const Tensor& tensor = *operand->source->tensor;
-      if (tensor.rank() > kMapRank) {
-        return fmt::format("{} has {} dimensions, a tensor map at most {}", tensor.name, tensor.rank(), kMapRank);
+      if (std::string reason = why_not_in_bulk(as_buffer(*emitter_.param(tensor)), known_); !reason.empty()) {
+        return reason;
       }
-      if (!is_copied_in_bulk(as_buffer(*emitter_.param(tensor)), known_)) {
-        return fmt::format("rows of the operands may not begin at multiples of {} bytes", kBulkBytes);
+      const Expr& last = operand->source->args.back();
+      if (std::ranges::any_of(problem_.contraction.batch, [&](const Axis& b) { return is_variable(last, b.var); })) {
+        return fmt::format("memory walks {} along {}, of the batch", tensor.name, last->var->name);
       }
     }
-    for (const Expr& own : {problem_.m, problem_.n}) {
-      if (prove(less(0, own), known_) != true) return "operands may be empty";
+    std::vector<Axis> axes = problem_.contraction.product->axes;
+    axes.insert(axes.end(), problem_.contraction.k.begin(), problem_.contraction.k.end());
+    for (const Axis& axis : axes) {
+      if (!is_filled(axis)) return fmt::format("{} may be of no elements", axis.var->name);
     }
     const bool is_any = problem_.a.im2col && !as_integer(problem_.inner_k.hi);
     return is_any ? "the number of channels is not known, and with it the tap of a step" : "";
@@ -100,12 +107,7 @@ class Writer {
     return {&operand, shared, own, share};
   }
 
-  BufferRef barrier(std::string name, std::int64_t count) {
-    kernel_.shared.push_back(barriers(std::move(name), count));
-    return kernel_.shared.back();
-  }
-
-  static Expr at(const BufferRef& buffer, const Expr& stage) { return read(buffer, {stage}); }
+  bool is_filled(const Axis& axis) const { return prove(less(0, axis.hi), known_) == true; }
 
   // --- The grid and its tiles ---------------------------------------------------------------------------------------
 
@@ -156,30 +158,26 @@ class Writer {
     return make_stmt(For{tile.number, first, tiles_, Expr(workers_ * turns), ForKind::rolled, block(std::move(all))});
   }
 
-  Expr inner_steps() const { return simplify(ceil_div(problem_.inner_k.hi, schedule_.bk), known_); }
-  Expr steps() const { return simplify(max(extent_product(problem_.outer_k) * inner_steps(), 1), known_); }
-
-  Expr stage_of(const Expr& step) const { return mod(step, schedule_.stages); }
-  // The parity of the barrier's phase that the step's turn of the ring ends.
-  Expr parity_of(const Expr& step) const { return mod(div(step, schedule_.stages), 2); }
+  // At least one step is taken, of zeros where there is nothing to sum.
+  Expr inner_steps() const { return simplify(max(ceil_div(problem_.inner_k.hi, schedule_.bk), 1), known_); }
+  std::vector<Axis> outer_axes() const {
+    std::vector<Axis> axes = problem_.outer_k;
+    for (Axis& axis : axes) axis.hi = simplify(max(axis.hi, 1), known_);
+    return axes;
+  }
+  Expr steps() const { return simplify(extent_product(outer_axes()) * inner_steps(), known_); }
 
   // --- Set-up -------------------------------------------------------------------------------------------------------
 
   Stmt set_up() const {
     const VarRef s = make_var("s");
-    const Expr loaders = bulk_ ? Expr(1) : Expr(kGroupThreads);
-    const Expr readers = (schedule_.pingpong ? 1 : schedule_.consumers) * schedule_.cluster();
-    const auto init = [&](const BufferRef& buffer, const VarRef& number, const Expr& count) {
-      return intrinsic(IntrinsicId::mbarrier_init, {at(buffer, number), count});
-    };
-    std::vector<Stmt> all{make_stmt(
-        For{s, 0, schedule_.stages, 1, ForKind::unroll, block({init(full_, s, loaders), init(empty_, s, readers)})})};
+    std::vector<Stmt> all{make_stmt(For{s, 0, schedule_.stages, 1, ForKind::unroll, block(ring_.init(s))})};
     if (turn_) {
       const VarRef g = make_var("g");
-      all.push_back(make_stmt(For{g, 0, turns(), 1, ForKind::unroll, init(turn_, g, 1)}));
+      const Stmt init = intrinsic(IntrinsicId::mbarrier_init, {read(turn_, {g}), 1});
+      all.push_back(make_stmt(For{g, 0, turns(), 1, ForKind::unroll, init}));
     }
-    all.push_back(intrinsic(IntrinsicId::mbarrier_init_fence));
-    return elected("setup", 1, std::move(all));
+    return set_up_barriers(std::move(all));
   }
 
   // All threads of the block, or of the cluster.
@@ -193,25 +191,13 @@ class Writer {
   Stmt producer() const {
     const Tile tile;
     const VarRef q = make_var("q"), s = make_var("s"), step = make_var("step");
-    const Expr number = Expr(tile.first) + q;
-    std::vector<Stmt> body{let(step, number), let(s, stage_of(Expr(step))),
-                           intrinsic(IntrinsicId::mbarrier_wait, {at(empty_, s), mod(parity_of(Expr(step)) + 1, 2)})};
-    if (bulk_) {
-      const std::int64_t bytes = (schedule_.bm + schedule_.bn) * schedule_.bk * kHalfBytes;
-      body.push_back(intrinsic(IntrinsicId::mbarrier_expect, {at(full_, s), Expr(bytes)}));
-    }
-    for (const Staged* staged : {&a_, &b_}) body.push_back(load(*staged, tile, q, s));
-    if (!bulk_) {
-      body.push_back(intrinsic(IntrinsicId::fence_proxy_async));
-      body.push_back(intrinsic(IntrinsicId::mbarrier_arrive, {at(full_, s)}));
+    std::vector<Stmt> body{let(step, Expr(tile.first) + q), let(s, ring_.stage_of(step))};
+    const std::int64_t bytes = (schedule_.bm + schedule_.bn) * schedule_.bk * kHalfBytes;
+    for (Stmt& stmt : ring_.fill(step, s, bytes, {load(a_, tile, q, s), load(b_, tile, q, s)})) {
+      body.push_back(std::move(stmt));
     }
     const Stmt steps = make_stmt(For{q, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))});
-    return make_stmt(Role{.name = "producer",
-                          .lo = 0,
-                          .hi = kGroupWarps,
-                          .registers = producer_registers(schedule_.consumers),
-                          .elected = bulk_,
-                          .body = block({for_each_tile(tile, {steps})})});
+    return producer_role(schedule_.consumers, bulk_, {for_each_tile(tile, {steps})});
   }
 
   // The operand's tile of step `q`: of a cluster's, the share that this block loads for all.
@@ -231,8 +217,13 @@ class Writer {
     // What a cluster shares begins where its first block's tile does.
     Substitution axes = is_a ? place_axes(problem_.contraction, tile.batch, own, {}, {})
                              : place_axes(problem_.contraction, tile.batch, {}, own, {});
-    const std::vector<Expr> outer = unravel(div(Expr(q), inner_steps()), problem_.outer_k);
-    for (std::size_t d = 0; d < outer.size(); ++d) axes[problem_.outer_k[d].var] = outer[d];
+    Expr inside = less(own, is_a ? problem_.m : problem_.n);
+    const std::vector<Expr> outer = unravel(div(Expr(q), inner_steps()), outer_axes());
+    for (std::size_t d = 0; d < outer.size(); ++d) {
+      const Axis& axis = problem_.outer_k[d];
+      axes[axis.var] = outer[d];
+      if (!is_filled(axis)) inside = both(inside, less(outer[d], axis.hi));
+    }
     const Expr k = (problem_.outer_k.empty() ? Expr(q) : mod(Expr(q), inner_steps())) * schedule_.bk + depth;
     axes[problem_.inner_k.var] = k;
     const std::uint16_t everybody = static_cast<std::uint16_t>((1 << schedule_.cluster()) - 1);
@@ -243,9 +234,9 @@ class Writer {
                       .axes = std::move(axes),
                       .shared = staged.shared,
                       .place = {Expr(s), within, depth},
-                      .full = bulk_ ? at(full_, s) : Expr(),
+                      .full = bulk_ ? ring_.full(s) : Expr(),
                       .matrix = is_a && rows_ ? read(rows_, {own, k}, constant(operand.source->dtype, 0.0)) : Expr(),
-                      .inside = both(less(own, is_a ? problem_.m : problem_.n), less(k, problem_.inner_k.hi)),
+                      .inside = both(inside, less(k, problem_.inner_k.hi)),
                       .via = operand.im2col ? Via::tma_im2col : Via::tma_load,
                       .multicast = shared ? everybody : std::uint16_t{0}});
   }
@@ -256,15 +247,8 @@ class Writer {
   std::int64_t turns() const { return schedule_.turns(); }
   Layout held(std::int64_t columns) const { return accumulators(own_rows(), columns); }
 
-  Stmt release(const Expr& step, const char* name, const Stmt& first = block({})) const {
-    const Expr barrier = at(empty_, stage_of(step));
-    Stmt arrive = intrinsic(IntrinsicId::mbarrier_arrive, {barrier});
-    if (schedule_.cluster() > 1) {
-      const VarRef r = make_var("r");
-      arrive = make_stmt(For{r, 0, schedule_.cluster(), 1, ForKind::unroll,
-                             intrinsic(IntrinsicId::mbarrier_release_cluster, {barrier, Expr(r)})});
-    }
-    const Stmt release = elected(name, kGroupWarps, {first, arrive});
+  Stmt release(const Expr& step, const char* name, std::vector<Stmt> first = {}) const {
+    const Stmt release = ring_.release(ring_.stage_of(step), name, std::move(first));
     // wgmma's reads are all done at its wait, loads into registers are each thread's own.
     return schedule_.a_in_registers ? block({intrinsic(IntrinsicId::barrier), release}) : release;
   }
@@ -274,8 +258,7 @@ class Writer {
     const VarRef q = make_var("q"), step = make_var("step"), s = make_var("s");
     const Axis i{make_var("i"), 0, own_rows()}, j{make_var("j"), 0, schedule_.bn}, p{make_var("p"), 0, schedule_.bk};
     const Expr in_shared = read(a_.shared, {Expr(s), schedule_.own_row(group_, i.var), Expr(p.var)});
-    std::vector<Stmt> body{let(step, Expr(tile.first) + q), let(s, stage_of(Expr(step))),
-                           intrinsic(IntrinsicId::mbarrier_wait, {at(full_, s), parity_of(Expr(step))})};
+    std::vector<Stmt> body{let(step, Expr(tile.first) + q), let(s, ring_.stage_of(step)), ring_.await(step, s)};
     if (schedule_.a_in_registers) {
       const Stmt load = make_stmt(Store{.buffer = a_held_, .index = {Expr(i.var), Expr(p.var)}, .value = in_shared});
       body.push_back(
@@ -305,11 +288,11 @@ class Writer {
   Stmt await_turn(const Tile& tile) const {
     if (!turn_) return block({});
     const Expr passed = div(Expr(tile.number) - worker_, workers_ * turns()) + min(Expr(group_), 1);
-    return intrinsic(IntrinsicId::mbarrier_wait, {at(turn_, Expr(group_)), mod(passed + 1, 2)});
+    return intrinsic(IntrinsicId::mbarrier_wait, {read(turn_, {Expr(group_)}), mod(passed + 1, 2)});
   }
-  Stmt pass_turn() const {
-    if (!turn_) return block({});
-    return intrinsic(IntrinsicId::mbarrier_arrive, {at(turn_, mod(Expr(group_) + 1, turns()))});
+  std::vector<Stmt> pass_turn() const {
+    if (!turn_) return {};
+    return {intrinsic(IntrinsicId::mbarrier_arrive, {read(turn_, {mod(Expr(group_) + 1, turns())})})};
   }
 
   Stmt consumer() {
@@ -329,13 +312,7 @@ class Writer {
       body.push_back(std::move(stmt));
     std::vector<Stmt> all{for_each_tile(tile, std::move(body), Expr(group_), turns())};
     for (Stmt& stmt : epilogue_->end()) all.push_back(std::move(stmt));
-    return make_stmt(Role{.name = "consumer",
-                          .lo = kGroupWarps,
-                          .hi = kernel_.warps,
-                          .registers = consumer_registers(schedule_.consumers),
-                          .body = block(std::move(all)),
-                          .groups = static_cast<int>(schedule_.consumers),
-                          .group = group_});
+    return consumer_role(schedule_.consumers, group_, std::move(all));
   }
 
   const Program& program_;
@@ -350,7 +327,9 @@ class Writer {
   Expr tiles_m_, tiles_n_, tiles_, worker_, rank_;
   VarRef steps_ = make_var("steps");
   Staged a_{}, b_{};
-  BufferRef full_, empty_, turn_, acc_, a_held_;
+  Ring ring_;
+  BufferRef turn_;  // barriers of the consumers that have tiles of their own
+  BufferRef acc_, a_held_;
   BufferRef rows_;  // the first operand as a matrix, where it is one of several axes
   VarRef group_ = make_var("g");
   std::optional<WgmmaEpilogue> epilogue_;

@@ -51,8 +51,9 @@ void WgmmaEpilogue::find_outputs() {
     if (!is_output(program_, *member.definition->tensor)) continue;
     const Tensor& tensor = *member.definition->tensor;
     if (!is_row_major(problem_, *member.definition, member.to_space) ||
-        !is_copied_in_bulk(as_buffer(*emitter_.param(tensor)), known_))
+        !why_not_in_bulk(as_buffer(*emitter_.param(tensor)), known_).empty()) {
       continue;
+    }
     const Layout layout{{{{2 * schedule_.turns(), Place::address, schedule_.bm * width_}},
                          {{schedule_.bm, Place::address, width_}},
                          {{width_, Place::address, 1}}},
@@ -163,7 +164,7 @@ Stmt WgmmaEpilogue::compute(const WgmmaTile& tile, const Expr& first) {
     scope.enter(std::move(own));
     const Expr value = sent.member->definition->value;
     const bool reads = !global_reads(program_, value, {}).empty();
-    const Expr zero = constant(sent.values->dtype, 0.0);
+    const Expr zero = constant(sent.values->dtype, std::int64_t{0});
     scope.store(sent.values, {Expr(i), Expr(j)}, reads ? scope.lower_guarded(value, where, zero) : scope.lower(value));
   }
   return make_stmt(Map{

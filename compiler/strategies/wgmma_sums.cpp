@@ -60,6 +60,12 @@ bool sums_whole_rows(const WgmmaProblem& problem) {
   return std::ranges::any_of(problem.contraction.row_sums, [](const auto& sum) { return sum.width == 0; });
 }
 
+std::int64_t summed_width(const WgmmaProblem& problem) {
+  std::int64_t width = 0;
+  for (const Contraction::RowSum& sum : problem.contraction.row_sums) width = std::max(width, sum.width);
+  return width;
+}
+
 Partition sum_tiles_of_rows(const Program& program, const WgmmaProblem& problem, std::int64_t width) {
   Partition result{{program}, {}};
   for (const Contraction::RowSum& sum : problem.contraction.row_sums) {

@@ -77,12 +77,63 @@ TEST(WgmmaMatch, SaysWhichFactorItCannotRead) {
   EXPECT_EQ(
       reason("x: bf16[m, 64], w: bf16[64, n]) -> (y: f32[m, n]", "y[i, j] = sum[p in 32](f32(x[i, p]) * f32(w[p, j]))"),
       "the sum over p does not end where x does");
+  EXPECT_EQ(reason("x: bf16[m, k], w: bf16[n]) -> (y: f32[m, n]", "y[i, j] = sum[p](f32(x[i, p]) * f32(w[j]))"),
+            "w does not depend on p, along which the sum is cut into steps");
+  EXPECT_EQ(
+      reason("x: bf16[k, m], w: bf16[h, n]) -> (y: f32[m, n]", "y[i, j] = sum[p, q](f32(x[p, i]) * f32(w[q, j]))"),
+      "no axis of the sum stands in both factors");
+  // Any axis of the sum that both have is cut into steps.
+  EXPECT_EQ(reason("x: bf16[k, m], w: bf16[k, h, n]) -> (y: f32[m, n]",
+                   "y[i, j] = sum[p, q](f32(x[p, i]) * f32(w[p, q, j]))"),
+            "");
+}
+
+TEST(WgmmaMatch, TapsAreOfTheSumAloneAndCornersAreSmall) {
+  const auto of_row = [](std::string_view row) {
+    return reason("x: bf16[2, 150, 16, 64], w: bf16[32, 3, 64]) -> (y: bf16[2, 10, 16, 32]",
+                  fmt::format("y[n, h, v, o] = bf16(sum[r in 3, c](f32(x[n, {}, v, c]) * f32(w[o, r, c])))", row));
+  };
+  EXPECT_EQ(of_row("h + r + 120"), "");
+  EXPECT_EQ(of_row("h + r + 128"), "no bulk copy brings tiles of x[n, h + r + 128, v, c]");
+  EXPECT_EQ(of_row("h + v"), "no bulk copy brings tiles of x[n, h + v, v, c]");
+}
+
+TEST(WgmmaMatch, SumsOfTilesOfRowsAreOfATilesColumns) {
+  const auto of_width = [](int width) {
+    return reason(fmt::format("x: bf16[m, k], w: bf16[k, {0}]) -> (y: bf16[m, {0}], r: f32[m, 4]", 4 * width),
+                  fmt::format("s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))\ny[i, j] = bf16(s[i, j])\n"
+                              "r[i, t] = sum[u in {0}](s[i, t * {0} + u])",
+                              width));
+  };
+  EXPECT_EQ(of_width(96), "");
+  EXPECT_EQ(of_width(100), "rows are summed in tiles of 100 columns, not of a multiple of 16 from 16 to 256");
+}
+
+// A product with so many outputs of 2-byte elements.
+std::string with_outputs(int count) {
+  std::string outputs, definitions = "s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))\n";
+  for (int i = 0; i < count; ++i) {
+    outputs += fmt::format("{}y{}: bf16[1024, 1024]", i == 0 ? "" : ", ", i);
+    definitions += fmt::format("y{0}[i, j] = bf16(s[i, j] + {0}.0)\n", i);
+  }
+  return fmt::format("kernel f(x: bf16[1024, 64], w: bf16[64, 1024]) -> ({}) {{\n{}}}", outputs, definitions);
+}
+
+TEST(WgmmaMatch, TheDefaultHasRoomForItsOutputs) {
+  const Strategy& strategy = strategy_named("wgmma");
+  const Target target = parse_target("cuda:sm_90a");
+  for (const int count : {1, 4, 6, 12, 40}) {
+    const ir::Program program = lift_reductions(ir::parse_program(with_outputs(count)));
+    EXPECT_EQ(strategy.check(program, strategy.fallback(program, target), target).reason, "") << count;
+  }
+  EXPECT_EQ(strategy.matches(lift_reductions(ir::parse_program(with_outputs(60))), target).reason,
+            "60 outputs of 2-byte elements take more shared memory than there is");
 }
 
 // What the kernel says of its loads, where all arguments are aligned.
-std::string comment(std::string_view parameters) {
-  const std::string text =
-      fmt::format("kernel f({}) {{\ny[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j])))\n}}", parameters);
+std::string comment(std::string_view parameters,
+                    std::string_view definition = "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j])))") {
+  const std::string text = fmt::format("kernel f({}) {{\n{}\n}}", parameters, definition);
   const ir::Program program = lift_reductions(ir::parse_program(text));
   const Target target = parse_target("cuda:sm_90a");
   std::vector<ir::Fact> facts = program.facts;
@@ -99,11 +150,14 @@ TEST(WgmmaMatch, CopiesInBulkWhereRowsLieUpwardsAtMultiplesOf16Bytes) {
   };
   EXPECT_EQ(of_strides("96"), "");
   EXPECT_EQ(of_strides("104"), "");
-  for (const char* stride : {"100", "-96", "0"}) {
-    EXPECT_EQ(of_strides(stride),
-              "ordinary loads instead of bulk copies: rows of the operands may not begin at multiples of 16 bytes")
-        << stride;
-  }
+  const std::string ordinary = "ordinary loads instead of bulk copies: ";
+  EXPECT_EQ(of_strides("100"), ordinary + "rows of x may not begin at multiples of 16 bytes");
+  EXPECT_EQ(of_strides("-96"), ordinary + "not all strides of x are known to be above 0");
+  EXPECT_EQ(of_strides("0"), ordinary + "not all strides of x are known to be above 0");
+  EXPECT_EQ(comment("x: bf16[m, 96], w: bf16[96, 72]) -> (y: bf16[m, 72]"), ordinary + "x may be empty");
+  EXPECT_EQ(comment("x: bf16[64, 64, 8], w: bf16[64, 64, 8]) -> (y: bf16[8, 64, 64]",
+                    "y[b, i, j] = bf16(sum[p](f32(x[i, p, b]) * f32(w[p, j, b])))"),
+            ordinary + "memory walks x along b, of the batch");
 }
 
 }  // namespace

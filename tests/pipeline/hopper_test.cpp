@@ -82,6 +82,20 @@ constexpr Case kCases[] = {
     {"SumsOverMoreAxesThanATensorMapHas",
      R"(kernel f(x: bf16[2, 37, 2, 1, 2, 40], w: bf16[2, 2, 1, 2, 40, 33]) -> (y: bf16[2, 37, 33]) {
        y[b, i, j] = bf16(sum[p, q, r, s](f32(x[b, i, p, q, r, s]) * f32(w[b, p, q, r, s, j]))) })"},
+    {"ProductsWhoseBatchMemoryWalks",
+     R"(kernel f(x: bf16[70, 64, 8], w: bf16[64, 40, 8]) -> (y: bf16[8, 70, 40]) {
+       y[b, i, j] = bf16(sum[p](f32(x[i, p, b]) * f32(w[p, j, b]))) })"},
+    {"SumsOverAnEmptyOuterAxis",
+     R"(kernel f(x: bf16[70, 0, 64], w: bf16[0, 64, 40]) -> (y: f32[70, 40]) {
+       y[i, j] = sum[q, p](f32(x[i, q, p]) * f32(w[q, p, j])) })"},
+    {"IntegersOfTwoBytes",
+     R"(kernel f(x: bf16[70, 64], w: bf16[64, 40], r: bf16[40]) -> (y: i16[70, 40]) {
+       y[i, j] = i16(sum[p](f32(x[i, p]) * f32(w[p, j])) + f32(r[j])) })"},
+    {"SumsOfTilesOfRows",
+     R"(kernel f(x: bf16[70, 64], w: bf16[64, 384]) -> (y: bf16[70, 384], r: f32[70, 4]) {
+       s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))
+       y[i, j] = bf16(s[i, j])
+       r[i, t] = sum[u in 96](f32(y[i, t * 96 + u])) })"},
     {"AConvolutionOfOneRow",
      R"(kernel f(x: bf16[8, 1, 40, 64], w: bf16[24, 3, 64]) -> (y: bf16[8, 1, 38, 24]) {
        y[n, h, v, o] = bf16(sum[q in 3, c](f32(x[n, h, v + q, c]) * f32(w[o, q, c]))) })"},
@@ -185,6 +199,21 @@ TEST(Hopper, ConsumersTakeTurnsAndReadTheFirstOperandFromRegisters) {
   }
 }
 
+TEST(Hopper, RowsAreWalkedInGroupsOfAnySize) {
+  runtime::Device& simulator = runtime::open_device("sim:sm_90a");
+  const Target target = narrow(simulator.info().target);
+  const ir::Program program = ir::parse_program(
+      "kernel f(x: bf16[m, 64], w: bf16[64, n]) -> (y: bf16[m, n]) {\n"
+      "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j]))) }");
+  for (const char* order : {"raster=16777216", "raster=64 order=hilbert"}) {
+    const std::string text = std::string("wgmma block=64x16x64 consumers=1 ") + order;
+    const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
+    for (const auto& sizes : {std::array<std::int64_t, 2>{64, 4096}, {130, 40}}) {
+      EXPECT_EQ(mismatch(artifact, program, sizes, simulator, 1), "") << text << " n=" << sizes[1];
+    }
+  }
+}
+
 // Rows come in bulk where there are some; where there are none, another variant serves.
 TEST(Hopper, SizesAreToldAtRunTime) {
   runtime::Device& simulator = runtime::open_device("sim:sm_90a");
@@ -196,6 +225,9 @@ TEST(Hopper, SizesAreToldAtRunTime) {
            std::pair("kernel f(x: bf16[m, 7, 72], w: bf16[72, 136]) -> (y: bf16[m, 7, 136]) {\n"
                      "y[b, i, j] = bf16(sum[p](f32(x[b, i, p]) * f32(w[p, j]))) }",
                      std::vector<std::int64_t>{0, 1, 20}),
+           std::pair("kernel f(x: bf16[70, r, 64], w: bf16[r, 64, 40]) -> (y: f32[70, 40]) {\n"
+                     "y[i, j] = sum[q, p](f32(x[i, q, p]) * f32(w[q, p, j])) }",
+                     std::vector<std::int64_t>{0, 1, 3}),
            std::pair("kernel f(x: bf16[n, 7, 9, 64], w: bf16[24, 3, 3, 64]) -> (y: bf16[n, 7, 9, 24]) {\n"
                      "y[b, h, v, o] = bf16(sum[r in 3, q in 3, c](f32(x[b, h + r - 1, v + q - 1, c] else 0) * "
                      "f32(w[o, r, q, c]))) }",
