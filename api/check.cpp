@@ -30,7 +30,9 @@ constexpr std::size_t kMostDifferent = 512;
 // Of reductions of reductions, which neighbours along the last dimension share: so many elements of each row chosen,
 // and as many fewer rows.
 constexpr std::int64_t kSharing = 16;
-// Places where kernels' tiles begin and end, for every tile size in use; edges lie to both sides of them.
+// Tiles are of multiples of so many elements: seams lie between two of them.
+constexpr std::int64_t kTileUnit = 16;
+constexpr std::int64_t kSeams = 256;  // of a dimension, at most
 constexpr std::int64_t kTileEdge = 32;
 
 Coordinate unflatten(std::int64_t flat, const std::vector<std::int64_t>& shape) {
@@ -55,7 +57,7 @@ std::uint64_t mix(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-// First and last places of a dimension, and those around the last multiple of a tile.
+// First and last places of a dimension, and those around the first and the last seam of tiles of 32.
 std::vector<std::int64_t> edges(std::int64_t extent) {
   std::set<std::int64_t> places = {0, extent - 1};
   const std::int64_t last_tile = (extent - 1) / kTileEdge * kTileEdge;
@@ -107,7 +109,35 @@ std::vector<std::int64_t> most_different(const HostArray& a, const HostArray& b,
   return places;
 }
 
-// All corners and tile edges (at most as many as are chosen at random), then seeded places, `sharing` in one row each.
+// Random numbers, each by its own number.
+struct Random {
+  std::uint64_t seed;
+  std::int64_t operator()(std::int64_t i, std::int64_t below) const {
+    const std::uint64_t number = mix(seed + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(i + 1));
+    return static_cast<std::int64_t>(number % static_cast<std::uint64_t>(below));
+  }
+};
+
+// Both sides of the seams of each dimension, some of them where there are many, at random places of the others.
+std::vector<Coordinate> at_seams(const std::vector<std::int64_t>& shape, std::int64_t sharing, const Random& random) {
+  std::vector<Coordinate> found;
+  std::int64_t next = kChosen;
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    const std::int64_t seams = (shape[d] - 1) / kTileUnit, most = d + 1 == shape.size() ? kSeams : kSeams / sharing;
+    for (std::int64_t i = 0; i < std::min(seams, most); ++i) {
+      const std::int64_t seam = (seams <= most ? i : random(next++, seams)) + 1;
+      Coordinate at;
+      for (const std::int64_t extent : shape) at.push_back(random(next++, extent));
+      for (const std::int64_t side : {0, 1}) {
+        at[d] = seam * kTileUnit - side;
+        found.push_back(at);
+      }
+    }
+  }
+  return found;
+}
+
+// Corners of tiles (at most as many as are chosen at random) and seams, then seeded places, `sharing` in one row each.
 std::set<std::int64_t> choose(const std::vector<std::int64_t>& shape, std::int64_t elements, std::int64_t sharing,
                               std::uint64_t seed) {
   std::set<std::int64_t> flat;
@@ -124,10 +154,8 @@ std::set<std::int64_t> choose(const std::vector<std::int64_t>& shape, std::int64
     if (corners.size() > static_cast<std::size_t>(kChosen)) corners.resize(kChosen);
   }
   for (const Coordinate& corner : corners) flat.insert(flatten(corner, shape));
-  const auto random = [&](std::int64_t i, std::int64_t below) {
-    const std::uint64_t number = mix(seed + 0x9e3779b97f4a7c15ULL * static_cast<std::uint64_t>(i + 1));
-    return static_cast<std::int64_t>(number % static_cast<std::uint64_t>(below));
-  };
+  const Random random{seed};
+  for (const Coordinate& seam : at_seams(shape, sharing, random)) flat.insert(flatten(seam, shape));
   const std::int64_t row = shape.empty() ? 1 : shape.back();
   for (std::int64_t i = 0; i < kChosen; ++i) {
     const std::int64_t place = random(i / sharing * sharing, elements);

@@ -24,7 +24,7 @@ Layout wgmma_accumulator(std::int64_t columns);  // [64 rows, columns], f32, s32
 // of s32 accumulators, whose n above 32 are multiples of 16.
 std::optional<std::int64_t> wgmma_columns(const Layout& accumulator, bool integer = false);
 
-// Whether the fragment is made of copies of `atom` (of the four above) in further warps, warpgroups and registers.
+// Whether the fragment is made of copies of `atom` (of those above) in further warps, warpgroups and registers.
 bool is_made_of(const Layout& fragment, const Layout& atom);
 
 // Whether stmatrix stores what is distributed so: accumulators of two-byte elements, an even number of them side by

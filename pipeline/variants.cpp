@@ -78,14 +78,23 @@ std::span<const Expr> outer_strides(const Tensor& tensor) {
   return std::span(tensor.strides).first(tensor.strides.empty() ? 0 : tensor.strides.size() - 1);
 }
 
+// Whether the program's own facts say that the tensor lies so.
+bool is_told(const Program& program, const TensorRef& tensor, std::int64_t bytes) {
+  return std::ranges::any_of(program.facts, [&](const Fact& fact) {
+    return fact.kind == Fact::Kind::aligned && fact.tensor == tensor && fact.bytes % bytes == 0;
+  });
+}
+
 // Wide accesses, and tensors that a map of bulk copies describes, which are not empty and walk upwards.
 std::vector<Fact> wide_accesses(const Program& program, const Target& target) {
   const Assumptions known = assumptions_of(program);
   std::vector<Fact> guards;
+  bool is_wide = false;
   for (const TensorRef& tensor : arguments(program)) {
     const std::int64_t elements = kAccessBytes / byte_size(tensor->dtype);
     if (elements <= 1 || tensor->rank() == 0) continue;
-    guards.push_back(aligned(tensor, kAccessBytes));
+    is_wide = true;
+    if (!is_told(program, tensor, kAccessBytes)) guards.push_back(aligned(tensor, kAccessBytes));
     if (!as_integer(tensor->shape.back())) {
       add_condition(equals(mod(tensor->shape.back(), elements), 0), known, guards);
     }
@@ -93,7 +102,7 @@ std::vector<Fact> wide_accesses(const Program& program, const Target& target) {
       if (!as_integer(stride)) add_condition(equals(mod(stride, elements), 0), known, guards);
     }
   }
-  if (guards.empty() || !target.gpu.features.tma) return guards;
+  if (!is_wide || !target.gpu.features.tma) return guards;
   for (const TensorRef& tensor : arguments(program)) {
     for (const Expr& extent : tensor->shape) add_condition(less(0, extent), known, guards);
     for (const Expr& stride : outer_strides(*tensor)) add_condition(less(0, stride), known, guards);

@@ -33,7 +33,9 @@ struct Strategy {
   Schedule (*fallback)(const ir::Program& kernel, const Target& target);
   // The points worth measuring, legal or not, without duplicates.
   std::vector<Schedule> (*candidates)(const ir::Program& kernel, const Target& target);
-  // Legal, or why not, with the numbers. What is called legal compiles.
+  // Legal, or why not, with the numbers. What is called legal compiles, unless the assembler finds that what stands
+  // behind a product needs more registers than its accumulators leave: it says how many bytes, and that a smaller tile
+  // takes fewer (pipeline/compile.h).
   Verdict (*check)(const ir::Program& kernel, const Schedule& schedule, const Target& target);
   // The kernel rewritten, where the schedule asks for it. What comes out computes the same (rewriting is tensor program
   // to tensor program).

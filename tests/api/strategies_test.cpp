@@ -1,6 +1,7 @@
 // How programs become kernels under the strategies' own choice: how many, with how much workspace, and how often each
 // input is loaded from memory. Counted in thread form, without a GPU.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -9,6 +10,7 @@
 #include "ir/kernel_rewrite.h"
 #include "ir/simplify.h"
 #include "pipeline/compile.h"
+#include "pipeline/variants.h"
 #include "quern/program.h"
 
 namespace quern::pipeline {
@@ -153,6 +155,32 @@ TEST_P(Strategies, KernelsWorkspaceAndLoads) {
   if (!c.loads.empty()) {
     EXPECT_EQ(loads_of(artifact.kernels.back().thread), c.loads);
   }
+}
+
+// The variants of a program, each with how many guards it has.
+std::string variants(const char* text) {
+  const Target target = parse_target("cuda:sm_90a");
+  const Program program = Program::parse(text);
+  std::string result;
+  for (const VariantFacts& variant :
+       variants_of(schedule_program(program.ir(), target, choose_fallback(target)), target)) {
+    result += fmt::format("{}{}:{}", result.empty() ? "" : " ", variant.name, variant.guards.size());
+  }
+  return result;
+}
+
+TEST(Variants, WhatTheFactsSayIsNotCompiledTwice) {
+  const auto of_rows = [](const char* rows, const char* facts) {
+    return variants(
+        fmt::format("kernel f(x: bf16[{0}, 64]) -> (y: bf16[{0}, 64]) {1} {{ y[i, j] = relu(x[i, j]) }}", rows, facts)
+            .c_str());
+  };
+  EXPECT_EQ(of_rows("64", ""), "aligned:2 any:0");
+  EXPECT_EQ(of_rows("64", "with aligned(x, 16)"), "aligned:1 any:0");
+  EXPECT_EQ(of_rows("64", "with aligned(x, 32), aligned(y, 16)"), "any:0");
+  EXPECT_EQ(of_rows("64", "with aligned(x, 8), aligned(y, 16)"), "aligned:1 any:0");
+  // Of an unknown size: it is not empty, and offsets fit in 32 bits.
+  EXPECT_EQ(of_rows("m", "with aligned(x, 16), aligned(y, 16)"), "aligned:2 any:1 large:0");
 }
 
 INSTANTIATE_TEST_SUITE_P(Api, Strategies, testing::ValuesIn(kCases),
