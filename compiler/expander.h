@@ -77,6 +77,11 @@ class Expander {
   ir::Expr first_replica(const ir::Layout& distribution) const;
   ir::Stmt expand_cp_async(const ir::Map& map, std::vector<RegisterDigit> loops);
   ir::Stmt expand(const ir::Fold& fold);
+  struct Folding;
+  Folding folding(const ir::Fold& fold);
+  void fold_registers(const Folding& folding, std::vector<ir::Stmt>& body);
+  void fold_lanes(const Folding& folding, std::vector<ir::Stmt>& body);
+  void fold_warps(const Folding& folding, std::vector<ir::Stmt>& body);
   ir::Stmt expand(const ir::Mma& mma);
   ir::Stmt expand_bulk(const ir::Map& map);
   ir::Stmt expand_stmatrix(const ir::Map& map, const Distributed& values);
