@@ -91,6 +91,38 @@ void take_names(Plan& plan, const Program& program) {
   for (std::size_t i = 0; i < symbols.size(); ++i) plan.symbols.at(i).name = symbols[i];
 }
 
+// A kernel that spills under a schedule that nobody gave takes the next smaller one. False where there is none.
+bool narrow(Chosen& chosen, const Program& program, const Target& target, std::size_t spilling) {
+  const auto& kernels = chosen.scheduled->program.kernels;
+  const auto rewritten = kernels.begin() + static_cast<std::ptrdiff_t>(spilling);
+  if (!rewritten->chosen) return false;
+  const auto i = static_cast<std::size_t>(
+      std::count_if(kernels.begin(), rewritten, [](const pipeline::ScheduledKernel& kernel) { return kernel.chosen; }));
+  const compiler::Strategy& strategy = *rewritten->strategy;
+  if (chosen.origins[i] == "given" || strategy.narrower == nullptr) return false;
+  const compiler::Schedule own = compiler::parse_schedule(chosen.schedules[i], strategy.fields);
+  const auto next = strategy.narrower(pipeline::kernels_of(program.ir(), target)[i], own, target);
+  if (!next) return false;
+  chosen.schedules[i] = compiler::to_string(*next, strategy.fields);
+  chosen.origins[i] = "narrowed: wider tiles spill registers";
+  chosen.scheduled = schedule_program(program, target, joined(chosen.schedules));
+  return true;
+}
+
+pipeline::Artifact compile_chosen(Chosen& chosen, const Program& program, const Target& target,
+                                  const Options& options) {
+  if (!chosen.scheduled) chosen.scheduled = schedule_program(program, target, joined(chosen.schedules));
+  while (true) {
+    try {
+      return pipeline::compile(
+          chosen.scheduled->program, target,
+          {.line_info = !options.source_path.empty(), .source_path = options.source_path, .nvrtc_path = options.nvrtc});
+    } catch (const pipeline::SpillError& spill) {
+      if (!narrow(chosen, program, target, spill.kernel())) throw;
+    }
+  }
+}
+
 Compiled compile_now(const Program& program, const Target& target, const Options& options, runtime::Device* device) {
   Chosen chosen = choose(program, target, options, device);
   Compiled compiled{
@@ -100,6 +132,7 @@ Compiled compile_now(const Program& program, const Target& target, const Options
   const autotune::BinaryKey key = autotune::binary_key(program.ir(), compiled.schedule, target, "", options.nvrtc);
   if (stored) {
     if (auto found = store_of(options).binary(key)) {
+      compiled.schedule = std::move(found->schedule);
       compiled.plan = std::move(found->plan);
       take_names(compiled.plan, program);
       compiled.binary = std::move(found->binary);
@@ -113,11 +146,10 @@ Compiled compile_now(const Program& program, const Target& target, const Options
         "policy",
         program.name(), compiled.schedule, to_text(autotune::id(key)));
   }
-  if (!chosen.scheduled) chosen.scheduled = schedule_program(program, target, compiled.schedule);
-  pipeline::Artifact artifact = pipeline::compile(
-      chosen.scheduled->program, target,
-      {.line_info = !options.source_path.empty(), .source_path = options.source_path, .nvrtc_path = options.nvrtc});
-  if (stored) store_of(options).record(key, {program.name(), artifact.plan, artifact.binary});
+  pipeline::Artifact artifact = compile_chosen(chosen, program, target, options);
+  compiled.schedule = joined(chosen.schedules);
+  compiled.origins = chosen.origins;
+  if (stored) store_of(options).record(key, {program.name(), compiled.schedule, artifact.plan, artifact.binary});
   compiled.plan = std::move(artifact.plan);
   compiled.binary = std::move(artifact.binary);
   compiled.resources = std::move(artifact.resources);

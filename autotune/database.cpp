@@ -244,16 +244,17 @@ std::vector<Candidate> Database::candidates(const std::string& task) const {
 
 std::optional<StoredBinary> Database::binary(const BinaryKey& key) const {
   const bool any = key.compiler.empty();
-  Statement row(connection_, std::string("SELECT id, title, target, plan, code, checksum FROM binaries WHERE ") +
-                                 (any ? "any_compiler=? ORDER BY rowid DESC LIMIT 1" : "id=?"));
+  Statement row(connection_,
+                std::string("SELECT id, title, target, plan, code, checksum, schedule FROM binaries WHERE ") +
+                    (any ? "any_compiler=? ORDER BY rowid DESC LIMIT 1" : "id=?"));
   if (!row.bind(to_text(any ? id_without_compiler(key) : id(key))).step()) return std::nullopt;
   const std::string entry = row.text(0), target = row.text(2), plan = row.text(3);
   const auto code = row.blob(4);
-  if (checksum(entry, target, plan, code) != row.text(5)) {
+  if (checksum(entry, row.text(6) + target, plan, code) != row.text(5)) {
     throw DamagedEntry(entry, fmt::format("binary {} is damaged: its checksum does not fit", entry));
   }
   try {
-    return StoredBinary{row.text(1), plan_from_json(plan), {target, {code.begin(), code.end()}}};
+    return StoredBinary{row.text(1), row.text(6), plan_from_json(plan), {target, {code.begin(), code.end()}}};
   } catch (const Error& e) {
     throw DamagedEntry(entry, fmt::format("binary {} is damaged: {}", entry, e.what()));
   }
@@ -263,8 +264,8 @@ void Database::put_binary(const BinaryKey& key, const StoredBinary& stored) {
   const std::string entry = to_text(id(key)), plan = to_json(stored.plan);
   const std::span<const std::byte> code = stored.binary.bytes;
   Statement(connection_, "INSERT OR REPLACE INTO binaries VALUES(?,?,?,?,?,?,?,?)")
-      .bind(entry, to_text(id_without_compiler(key)), stored.title, key.schedule, stored.binary.target, plan, code,
-            checksum(entry, stored.binary.target, plan, code))
+      .bind(entry, to_text(id_without_compiler(key)), stored.title, stored.schedule, stored.binary.target, plan, code,
+            checksum(entry, stored.schedule + stored.binary.target, plan, code))
       .run();
 }
 

@@ -73,7 +73,8 @@ Digest id(const BinaryKey& key);
 Digest id_without_compiler(const BinaryKey& key);
 
 struct StoredBinary {
-  std::string title;  // for people
+  std::string title;     // for people
+  std::string schedule;  // of all its kernels: the key's, or what a default gave way to
   Plan plan;
   runtime::Binary binary;
 };

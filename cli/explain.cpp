@@ -16,7 +16,7 @@ struct ExplainArguments {
   bool simulate = false;
 };
 
-void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) {
+void print_kernel(const KernelReport& k, std::size_t number, std::size_t count, bool from_store) {
   fmt::print("kernel {} of {}: {} ({})\n", number, count, k.name, k.strategy);
   fmt::print("  schedule   {}   [{}]\n", k.schedule, k.origin);
   for (const std::string& reason : k.passed_over) fmt::print("  not        {}\n", reason);
@@ -27,6 +27,8 @@ void print_kernel(const KernelReport& k, std::size_t number, std::size_t count) 
   if (k.registers >= 0) {
     fmt::print("  resources  {} registers, {} B spilled, {} B shared memory\n", k.registers, k.spill_bytes,
                k.shared_bytes);
+  } else if (from_store) {
+    fmt::print("  resources  the store's binary does not tell; --no-store compiles it anew\n");
   }
   fmt::print("  program\n");
   std::string line;
@@ -75,7 +77,9 @@ int run_explain(const ExplainArguments& arguments) {
   fmt::print("{} for {}: {}, {} of workspace\n", workload.name, executable.target(),
              counted(std::ssize(report.kernels), "kernel", "kernels"),
              bytes_text(static_cast<double>(report.workspace_bytes)));
-  for (std::size_t k = 0; k < report.kernels.size(); ++k) print_kernel(report.kernels[k], k + 1, report.kernels.size());
+  for (std::size_t k = 0; k < report.kernels.size(); ++k) {
+    print_kernel(report.kernels[k], k + 1, report.kernels.size(), report.from_store);
+  }
   for (const std::string& variant : report.variants) fmt::print("variant {}\n", variant);
   if (report.roofline_seconds >= 0) {
     fmt::print("whole program: {} moved, {:.4g} operations, roofline {}\n", bytes_text(report.bytes), report.operations,

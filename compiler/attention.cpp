@@ -160,11 +160,15 @@ Verdict find_operands(const Program& program, const Mixture& mixture, Attention&
     const bool in_scores = uses(read, axis.var), in_values = uses(a.v, axis.var);
     if (!in_scores && !in_values) return {fmt::format("{} stands in neither scores nor values", axis.var->name)};
     if (in_scores && in_values) a.batch.push_back(axis);
-    if (in_scores && !in_values) a.row = axis;
+    if (in_scores && !in_values) {
+      // Of several the last is the rows': the others, such as heads that share keys, are a batch to these.
+      if (a.row.var) a.batch.push_back(a.row);
+      a.row = axis;
+    }
     if (!in_scores && in_values) a.column = axis;
   }
   if (a.product->axes.size() != a.batch.size() + 2 || !a.row.var || !a.column.var || !uses(read, a.key.var)) {
-    return {"scores and values have not one axis each of their own"};
+    return {"scores and values have not an axis each of their own"};
   }
   if (uses(a.logit, a.column.var)) return {fmt::format("its logits depend on {}", a.column.var->name)};
   for (const Expr& factor : factors_of(*term)) {

@@ -40,11 +40,12 @@ std::vector<ir::Kernel> threads_of(const Artifact& artifact) {
   return kernels;
 }
 
+// Whether a role of one thread, which issues bulk copies, has registers of its own.
 bool shares_out_registers(const ir::Kernel& kernel) {
   bool found = false;
   ir::visit(kernel.body, [&](const ir::Stmt& stmt, const ir::Enclosing&) {
     const auto* role = std::get_if<ir::Role>(&stmt->value);
-    return !(found = found || (role && role->registers > 0));
+    return !(found = found || (role && role->registers > 0 && role->elected));
   });
   return found;
 }
@@ -111,7 +112,8 @@ LoweredKernel lower(const ScheduledKernel& kernel, std::size_t k, const VariantF
     dump(pass, [&] { return ir::to_string(program); });
     ir::verify(program);
   };
-  LoweredKernel result{.variant = number, .schedule = compiler::to_string(kernel.schedule, kernel.strategy->fields)};
+  LoweredKernel result{
+      .number = k, .variant = number, .schedule = compiler::to_string(kernel.schedule, kernel.strategy->fields)};
   ir::Kernel& tile = result.tile;
   tile = kernel.strategy->emit(kernel.program, kernel.schedule, target, variant.facts);
   tile.name = fmt::format("{}_{}_{}", kernel.program.name, k, number);
@@ -139,12 +141,11 @@ void check_spills(const std::vector<LoweredKernel>& kernels, const std::vector<R
   for (const LoweredKernel& kernel : kernels) {
     const auto own = std::ranges::find(resources, kernel.tile.name, &Resources::kernel);
     if (own == resources.end() || own->spill_bytes == 0) continue;
-    if (!kernel.note.empty() || !shares_out_registers(kernel.tile)) continue;
-    fail(
-        "kernel {} spills {} bytes of registers: '{}' leaves too few beside its accumulators for what it computes; "
-        "take "
-        "a smaller block, or tune",
-        kernel.tile.name, own->spill_bytes, kernel.schedule);
+    if (!shares_out_registers(kernel.tile)) continue;
+    throw SpillError(fmt::format("kernel {} spills {} bytes of registers: '{}' leaves too few beside its accumulators "
+                                 "for what it computes; take a smaller block, or tune",
+                                 kernel.tile.name, own->spill_bytes, kernel.schedule),
+                     kernel.number);
   }
 }
 
@@ -170,7 +171,8 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
     std::string note;
     for (const LoweredKernel& kernel : artifact.kernels) {
       if (kernel.variant != number || kernel.note.empty()) continue;
-      note += fmt::format("{}{}: {}", note.empty() ? "" : "; ", kernel.tile.name, kernel.note);
+      // By number: a program that is equal up to names takes the plan from the store.
+      note += fmt::format("{}kernel {}: {}", note.empty() ? "" : "; ", kernel.number + 1, kernel.note);
     }
     Variant planned = plan_variant(scheduled.program, variant.guards, scheduled.workspace, threads, programs);
     planned.name = variant.name;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/plan.h"
 #include "base/target.h"
 #include "ir/kernel.h"
@@ -24,6 +25,7 @@ struct CompileOptions {
 // One kernel of one variant on its way, for --emit and explain.
 struct LoweredKernel {
   ir::Kernel tile, thread;
+  std::size_t number = 0;  // of the program's kernels
   int variant = 0;
   std::string schedule;
   std::string note;  // what it does otherwise than the schedule says, and why; mostly empty
@@ -51,9 +53,19 @@ struct Artifact {
   CompileTimes times;
 };
 
-// Throws Error where a kernel that shares out the registers among its warps itself (setmaxnreg) spills some: its
-// accumulators have to stay where they are while the tensor cores add to them. One with a note, that does otherwise
-// than its schedule says, may: it is slower already, and says so.
+// A kernel's registers do not suffice for what it computes beside its accumulators.
+class SpillError : public Error {
+ public:
+  SpillError(const std::string& what, std::size_t kernel) : Error(what), kernel_(kernel) {}
+  std::size_t kernel() const { return kernel_; }  // its number in the scheduled program
+
+ private:
+  std::size_t kernel_;
+};
+
+// Throws SpillError where a kernel that shares out the registers among its warps itself (setmaxnreg) spills some: its
+// accumulators have to stay where they are while the tensor cores add to them. One that brings its operands by ordinary
+// loads may: it is slower already, and says so.
 void check_spills(const std::vector<LoweredKernel>& kernels, const std::vector<Resources>& resources);
 
 // Thread-safe. Throws Error where the target's toolchain is missing, or as check_spills() does.

@@ -85,7 +85,15 @@ bool is_told(const Program& program, const TensorRef& tensor, std::int64_t bytes
   });
 }
 
-// Wide accesses, and tensors that a map of bulk copies describes, which are not empty and walk upwards.
+// What a map of bulk copies describes is not empty and walks upwards.
+void add_bulk_copies(const Program& program, const Assumptions& known, std::vector<Fact>& guards) {
+  for (const TensorRef& tensor : arguments(program)) {
+    for (const Expr& extent : tensor->shape) add_condition(less(0, extent), known, guards);
+    for (const Expr& stride : outer_strides(*tensor)) add_condition(less(0, stride), known, guards);
+  }
+}
+
+// Wide accesses, and bulk copies.
 std::vector<Fact> wide_accesses(const Program& program, const Target& target) {
   const Assumptions known = assumptions_of(program);
   std::vector<Fact> guards;
@@ -102,11 +110,7 @@ std::vector<Fact> wide_accesses(const Program& program, const Target& target) {
       if (!as_integer(stride)) add_condition(equals(mod(stride, elements), 0), known, guards);
     }
   }
-  if (!is_wide || !target.gpu.features.tma) return guards;
-  for (const TensorRef& tensor : arguments(program)) {
-    for (const Expr& extent : tensor->shape) add_condition(less(0, extent), known, guards);
-    for (const Expr& stride : outer_strides(*tensor)) add_condition(less(0, stride), known, guards);
-  }
+  if (is_wide && target.gpu.features.tma) add_bulk_copies(program, known, guards);
   return guards;
 }
 
@@ -130,6 +134,12 @@ std::vector<VariantFacts> variants_of(const ScheduledProgram& scheduled, const T
   std::vector<VariantFacts> all;
   if (fits) {
     if (!wide.empty()) all.push_back(variant("aligned", true, {&wide, &narrow}));
+    // Copies in workspace lie aligned whatever they are of.
+    std::vector<Fact> filled;
+    const bool copies = std::ranges::any_of(
+        scheduled.kernels, [](const ScheduledKernel& kernel) { return kernel.strategy->copies_in_bulk; });
+    if (copies && !scheduled.workspace.empty()) add_bulk_copies(program, assumptions_of(program), filled);
+    if (!filled.empty()) all.push_back(variant("filled", true, {&filled, &narrow}));
     all.push_back(variant("any", true, {&narrow}));
     if (narrow.empty()) return all;
     all.push_back(variant("large", false, {}));

@@ -17,9 +17,9 @@ struct VariantFacts {
 };
 
 // On a GPU: aligned pointers, innermost sizes that fill wide accesses, no empty tensor where the target copies in bulk,
-// and 32-bit offsets; then 32-bit offsets alone;
-// then anything. What the sizes settle is no guard; a variant that could never serve is left out. The last has no
-// guard.
+// and 32-bit offsets; then, where bulk copies may bring what lies in workspace, no empty tensor and 32-bit offsets;
+// then 32-bit offsets alone; then anything. What the sizes settle is no guard; a variant that could never serve is left
+// out. The last has no guard.
 std::vector<VariantFacts> variants_of(const ScheduledProgram& scheduled, const Target& target);
 
 }  // namespace quern::pipeline

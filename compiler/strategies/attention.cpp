@@ -106,7 +106,7 @@ std::variant<Attention, std::string> attention_for(const Program& program, const
   for (const Axis& axis : {a->depth, a->column}) {
     const std::optional<std::int64_t> extent = as_integer(axis.hi);
     if (extent && *extent >= kLeastColumns && *extent <= kMostColumns && *extent % kLeastColumns == 0) continue;
-    return fmt::format("{} ({}) is not known as a multiple of {} up to {}", axis.var->name, to_string(axis.hi),
+    return fmt::format("{} ({}) is no number that is a multiple of {} up to {}", axis.var->name, to_string(axis.hi),
                        kLeastColumns, kMostColumns);
   }
   return found;
@@ -189,10 +189,17 @@ Schedule fallback(const Program& program, const Target& target) {
   return make(16, 1, 1, false);
 }
 
+std::optional<Schedule> narrower(const Program& program, const Schedule& schedule, const Target& target) {
+  Schedule next = schedule;
+  set(next, kAttentionFields, "block", AttentionSchedule(schedule).bn / 32 * 16, 1);
+  return check(program, next, target) ? std::optional(std::move(next)) : std::nullopt;
+}
+
 std::optional<Rewrite> rewrite(const Program&, const Schedule&) { return std::nullopt; }
 
 }  // namespace
 
-const Strategy kAttention{kAttentionFields, matches, fallback, candidates, check, rewrite, emit_attention};
+const Strategy kAttention{kAttentionFields, matches,        fallback, candidates, check,
+                          rewrite,          emit_attention, narrower, true};
 
 }  // namespace quern::compiler

@@ -34,8 +34,7 @@ struct Strategy {
   // The points worth measuring, legal or not, without duplicates.
   std::vector<Schedule> (*candidates)(const ir::Program& kernel, const Target& target);
   // Legal, or why not, with the numbers. What is called legal compiles, unless the assembler finds that what stands
-  // behind a product needs more registers than its accumulators leave: it says how many bytes, and that a smaller tile
-  // takes fewer (pipeline/compile.h).
+  // behind a product needs more registers than its accumulators leave (SpillError, pipeline/compile.h).
   Verdict (*check)(const ir::Program& kernel, const Schedule& schedule, const Target& target);
   // The kernel rewritten, where the schedule asks for it. What comes out computes the same (rewriting is tensor program
   // to tensor program).
@@ -43,6 +42,12 @@ struct Strategy {
   // Tile form, for calls in which `facts` hold.
   ir::Kernel (*emit)(const ir::Program& kernel, const Schedule& schedule, const Target& target,
                      std::span<const ir::Fact> facts);
+  // The next smaller tile, for a kernel whose registers do not suffice; nothing where there is none. Absent: there
+  // never is one.
+  std::optional<Schedule> (*narrower)(const ir::Program& kernel, const Schedule& schedule,
+                                      const Target& target) = nullptr;
+  // Whether it has bulk copies (TMA) bring operands that lie aligned.
+  bool copies_in_bulk = false;
 };
 
 std::span<const Strategy> strategies();

@@ -65,6 +65,7 @@ std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
 constexpr std::int64_t kLeastStages = 2, kMostStages = 8;
+constexpr std::int64_t kMostRaster = 65536;
 constexpr std::int64_t kTurns = 3;  // tiles for each processor, from which on clusters pay
 
 std::int64_t most_stages(const WgmmaSchedule& s, int outputs, const Target& target) {
@@ -203,7 +204,8 @@ Verdict check_order(const WgmmaSchedule& s, const Target& target) {
   if (!is_one || s.cluster() > target.gpu.max_cluster) {
     return {fmt::format("cluster={}x{} is not 1x1, 2x1 or 1x2", s.cluster_m, s.cluster_n)};
   }
-  if (s.raster < 1) return {fmt::format("raster={} is no number of rows", s.raster)};
+  if (s.raster < 1 || s.raster > kMostRaster)
+    return {fmt::format("raster={} is not 1 to {} rows", s.raster, kMostRaster)};
   if (s.hilbert && ((s.raster & (s.raster - 1)) != 0 || s.raster < 2 || s.raster > 64)) {
     return {fmt::format("order=hilbert takes raster=2 to 64, a power of two, not {}", s.raster)};
   }
@@ -242,6 +244,16 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   return {};
 }
 
+// Half of the columns, whose accumulators leave the epilogue more registers.
+std::optional<Schedule> narrower(const Program& program, const Schedule& schedule, const Target& target) {
+  const int outputs = wgmma_staged_outputs(program, wgmma_problem(program));
+  Schedule next = schedule;
+  set(next, kFields, "block", WgmmaSchedule(schedule).bn / 32 * 16, 1);
+  if (WgmmaSchedule(next).bn < 16) return std::nullopt;
+  set(next, kFields, "stages", most_stages(WgmmaSchedule(next), outputs, target));
+  return check(program, next, target) ? std::optional(std::move(next)) : std::nullopt;
+}
+
 std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule) {
   const WgmmaProblem problem = wgmma_problem(program);
   if (sums_whole_rows(problem)) {
@@ -257,6 +269,6 @@ std::optional<Rewrite> rewrite(const Program& program, const Schedule& schedule)
 
 }  // namespace
 
-const Strategy kWgmma{kWgmmaFields, matches, fallback, candidates, check, rewrite, emit_wgmma};
+const Strategy kWgmma{kWgmmaFields, matches, fallback, candidates, check, rewrite, emit_wgmma, narrower, true};
 
 }  // namespace quern::compiler

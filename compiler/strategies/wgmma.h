@@ -44,7 +44,8 @@ struct WgmmaOperand {
   ir::Expr source;            // the read
   bool k_contiguous = false;  // its last axis is the innermost one of k
   bool im2col = false;
-  bool is_rows = false;  // several axes of m, dense and in their order: rows of a matrix
+  std::string beyond_im2col;  // why no tensor map says where a convolution's pixels lie; empty: one does
+  bool is_rows = false;       // several axes of m, dense and in their order: rows of a matrix
 };
 
 struct WgmmaProblem {

@@ -77,27 +77,50 @@ bool is_tap(const Expr& index, const Contraction& c) {
   return tensors_read(index).empty() && std::ranges::none_of(c.m, stands_in) && std::ranges::none_of(c.n, stands_in);
 }
 
+Expr tap_of(const Expr& index, const Axis& position, const Assumptions& known) {
+  return simplify(substitute(index, {{position.var, Expr(0)}}), known);
+}
+
 // x[image, ..., position * stride + tap, channel]: images and positions are the axes of m, taps and channel those of k.
 bool is_convolution(const Expr& source, const Contraction& c, const Assumptions& known) {
   const std::vector<Expr>& index = source->args;
   const std::size_t rank = index.size();
-  if (rank != 4 || c.m.size() != rank - 1 || !c.batch.empty()) return false;
+  if (rank < 3 || c.m.size() != rank - 1 || !c.batch.empty()) return false;
   if (source->fill && !is_zero(source->fill)) return false;
   if (!is_variable(index[0], c.m[0].var) || !is_axis(index[rank - 1], c.k)) return false;
   for (std::size_t d = 1; d + 1 < rank; ++d) {
     const auto stride = stride_of(index[d], c.m[d], known);
-    if (!stride || *stride < 1 || *stride > kMostStride) return false;
-    const Expr tap = simplify(substitute(index[d], {{c.m[d].var, Expr(0)}}), known);
-    if (!is_tap(tap, c)) return false;
-    const Interval taps = range(tap, known);
-    if (!taps.lo || !taps.hi || *taps.lo < kLeastCorner || *taps.lo > kMostCorner) return false;
-    if (*taps.hi - *taps.lo > kMostOffset) return false;
-    // How far the window's first tap reaches beyond the image's last element (hopper.md 3.2).
-    const Expr upper = Expr(*taps.lo) + (c.m[d].hi - 1) * *stride - (source->tensor->shape[d] - 1);
-    const Interval corner = range(simplify(upper, known), known);
-    if (!corner.lo || !corner.hi || *corner.lo < kLeastCorner || *corner.hi > kMostCorner) return false;
+    if (!stride || *stride < 1 || !is_tap(tap_of(index[d], c.m[d], known), c)) return false;
   }
   return true;
+}
+
+// What of a convolution no im2col map says (hopper.md 3.2); empty: one says it all.
+std::string beyond_im2col(const Expr& source, const Contraction& c, const Assumptions& known) {
+  const Tensor& tensor = *source->tensor;
+  const std::size_t rank = source->args.size();
+  if (rank != 4) return fmt::format("{} spatial axes of {}, of which bulk copies take 2", rank - 2, tensor.name);
+  for (std::size_t d = 1; d + 1 < rank; ++d) {
+    const std::int64_t stride = *stride_of(source->args[d], c.m[d], known);
+    if (stride > kMostStride)
+      return fmt::format("steps of {} along {}, of at most {}", stride, tensor.name, kMostStride);
+    const Interval taps = range(tap_of(source->args[d], c.m[d], known), known);
+    if (!taps.lo || !taps.hi) return fmt::format("the taps along axis {} of {} are not known", d, tensor.name);
+    if (*taps.hi - *taps.lo > kMostOffset) {
+      return fmt::format("taps that reach over {} elements along {}, of at most {}", *taps.hi - *taps.lo + 1,
+                         tensor.name, kMostOffset + 1);
+    }
+    // Where the first tap's window begins beside the image, and where it ends beside it.
+    const Expr upper = Expr(*taps.lo) + (c.m[d].hi - 1) * stride - (tensor.shape[d] - 1);
+    const Interval corner = range(simplify(upper, known), known);
+    for (const auto& end : {taps.lo, corner.lo, corner.hi}) {
+      if (!end) return fmt::format("where windows end along axis {} of {} is not known", d, tensor.name);
+      if (*end >= kLeastCorner && *end <= kMostCorner) continue;
+      return fmt::format("the first tap's window begins or ends {} elements beside {}, of {} to {}", *end, tensor.name,
+                         kLeastCorner, kMostCorner);
+    }
+  }
+  return {};
 }
 
 // The element of an input that a factor widens.
@@ -168,7 +191,15 @@ std::variant<WgmmaProblem, std::string> analyze_wgmma(const Program& program) {
   if (a->dtype != b->dtype) return fmt::format("it multiplies {} by {}", name(a->dtype), name(b->dtype));
   std::vector<Axis> axes = c.product->axes;
   axes.insert(axes.end(), c.k.begin(), c.k.end());
-  problem.a.im2col = is_convolution(a, c, known_in(program, program.facts, axes));
+  const Assumptions known = known_in(program, program.facts, axes);
+  problem.a.im2col = is_convolution(a, c, known);
+  if (problem.a.im2col) problem.a.beyond_im2col = beyond_im2col(a, c, known);
+  if (!problem.a.beyond_im2col.empty() &&
+      std::ranges::all_of(a->args, [](const Expr& index) { return index->kind == ExprKind::variable; })) {
+    // No windows at all: what they are beyond does not matter where they are rows.
+    problem.a.beyond_im2col = why_no_rows(program, a, c);
+    problem.a.im2col = !problem.a.beyond_im2col.empty();
+  }
   problem.a.is_rows = !problem.a.im2col && c.m.size() > 1;
   if (problem.a.is_rows) {
     if (const std::string reason = why_no_rows(program, a, c); !reason.empty()) return reason;

@@ -46,6 +46,7 @@ class Writer {
     a_ = stage(problem_.a, "a", schedule_.bm, schedule_.cluster_n);
     b_ = stage(problem_.b, "b", schedule_.bn, schedule_.cluster_m);
     epilogue_.emplace(program_, problem_, schedule_, kernel_, known_, emitter_, group_);
+    if (bulk_) kernel_.comment = epilogue_->note();
     const std::int64_t readers = (schedule_.pingpong ? 1 : schedule_.consumers) * schedule_.cluster();
     ring_ = Ring(kernel_, "", schedule_.stages, bulk_, readers, schedule_.cluster());
     if (schedule_.pingpong) {
@@ -88,6 +89,7 @@ class Writer {
     for (const Axis& axis : axes) {
       if (!is_filled(axis)) return fmt::format("{} may be of no elements", axis.var->name);
     }
+    if (!problem_.a.beyond_im2col.empty()) return problem_.a.beyond_im2col;
     const bool is_any = problem_.a.im2col && !as_integer(problem_.inner_k.hi);
     return is_any ? "the number of channels is not known, and with it the tap of a step" : "";
   }

@@ -1,5 +1,7 @@
 #include "compiler/strategies/wgmma_epilogue.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -44,14 +46,17 @@ WgmmaEpilogue::WgmmaEpilogue(const Program& program, const WgmmaProblem& problem
     const Layout rows = accumulator_rows(schedule_.own_rows());
     sums_.push_back({&sum, make_buffer(sum.definition->tensor->name + "_r", DType::f32, Space::fragment, rows)});
   }
+  // Sums of rows hold a chunk's values besides those that leave.
+  if (staged_.empty() && !sums_.empty()) width_ = std::max<std::int64_t>(width_ / 2, 16);
 }
 
 void WgmmaEpilogue::find_outputs() {
   for (const Contraction::Member& member : problem_.contraction.epilogue) {
     if (!is_output(program_, *member.definition->tensor)) continue;
     const Tensor& tensor = *member.definition->tensor;
-    if (!is_row_major(problem_, *member.definition, member.to_space) ||
-        !why_not_in_bulk(as_buffer(*emitter_.param(tensor)), known_).empty()) {
+    if (!is_row_major(problem_, *member.definition, member.to_space)) continue;
+    if (const std::string reason = why_not_in_bulk(as_buffer(*emitter_.param(tensor)), known_); !reason.empty()) {
+      note_ += fmt::format("{}ordinary stores instead of bulk copies: {}", note_.empty() ? "" : "; ", reason);
       continue;
     }
     const Layout layout{{{{2 * schedule_.turns(), Place::address, schedule_.bm * width_}},

@@ -4,6 +4,7 @@
 // own rows by bulk stores; others straight from registers; sums of rows at the tile's end.
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "compiler/strategies/emitter.h"
@@ -27,6 +28,9 @@ class WgmmaEpilogue {
   std::vector<ir::Stmt> store(const ir::BufferRef& acc, const WgmmaTile& tile);
   // Behind all tiles.
   std::vector<ir::Stmt> end() const;
+
+  // What it does otherwise than by bulk stores, and why; mostly empty.
+  const std::string& note() const { return note_; }
 
  private:
   // An output that leaves through shared memory.
@@ -71,6 +75,7 @@ class WgmmaEpilogue {
   Emitter& emitter_;
   ir::VarRef group_;
   std::int64_t width_;  // of a chunk
+  std::string note_;
   ir::BufferRef acc_;
   std::vector<Sent> staged_;
   std::vector<Summed> sums_;

@@ -96,6 +96,13 @@ constexpr Case kCases[] = {
        s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))
        y[i, j] = bf16(s[i, j])
        r[i, t] = sum[u in 96](f32(y[i, t * 96 + u])) })"},
+    {"AConvolutionOfLongStepsFarApart",
+     R"(kernel f(x: bf16[2, 40, 200, 64], w: bf16[40, 2, 2, 64]) -> (y: bf16[2, 4, 8, 40]) {
+       y[n, h, v, o] = bf16(sum[r in 2, q in 2, c](
+         f32(x[n, h * 10 + r - 1, v + q * 190 - 3, c] else 0) * f32(w[o, r, q, c]))) })"},
+    {"AConvolutionOfOneSpatialAxis",
+     R"(kernel f(x: bf16[2, 41, 64], w: bf16[40, 3, 64]) -> (y: bf16[2, 39, 40]) {
+       y[n, h, o] = bf16(sum[r in 3, c](f32(x[n, h + r, c]) * f32(w[o, r, c]))) })"},
     {"AConvolutionOfOneRow",
      R"(kernel f(x: bf16[8, 1, 40, 64], w: bf16[24, 3, 64]) -> (y: bf16[8, 1, 38, 24]) {
        y[n, h, v, o] = bf16(sum[q in 3, c](f32(x[n, h, v + q, c]) * f32(w[o, q, c]))) })"},
@@ -167,6 +174,13 @@ constexpr Case kCases[] = {
        y[a, b, g, h, i, c] = bf16(sum[j](f32(bf16(e[a, b, g, h, i, j])) * f32(v[a, b, g, h, j, c]))
                                   / sum[j](e[a, b, g, h, i, j])) })",
      "attention"},
+    {"AttentionOfGroupsThatShareKeys",
+     R"(kernel f(q: bf16[2, 3, 70, 32], k: bf16[2, 90, 32], v: bf16[2, 90, 32]) -> (y: bf16[2, 3, 70, 32]) {
+       s[b, g, i, j] = sum[p](f32(q[b, g, i, p]) * f32(k[b, j, p]))
+       a[b, g, i, j] = j <= i ? s[b, g, i, j] : -inf
+       e[b, g, i, j] = exp(a[b, g, i, j] - max[l](a[b, g, i, l]))
+       y[b, g, i, c] = bf16(sum[j](f32(bf16(e[b, g, i, j])) * f32(v[b, j, c])) / sum[j](e[b, g, i, j])) })",
+     "attention"},
     {"AttentionThroughAWindow",
      R"(kernel f(q: bf16[1, 100, 32], k: bf16[1, 100, 32], v: bf16[1, 100, 32]) -> (y: f16[1, 100, 32]) {
        s[b, i, j] = sum[p](f32(q[b, i, p]) * f32(k[b, j, p]))
@@ -205,7 +219,7 @@ TEST(Hopper, RowsAreWalkedInGroupsOfAnySize) {
   const ir::Program program = ir::parse_program(
       "kernel f(x: bf16[m, 64], w: bf16[64, n]) -> (y: bf16[m, n]) {\n"
       "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j]))) }");
-  for (const char* order : {"raster=16777216", "raster=64 order=hilbert"}) {
+  for (const char* order : {"raster=65536", "raster=64 order=hilbert"}) {
     const std::string text = std::string("wgmma block=64x16x64 consumers=1 ") + order;
     const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
     for (const auto& sizes : {std::array<std::int64_t, 2>{64, 4096}, {130, 40}}) {
