@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "ir/rewrite.h"
+#include "ir/simplify.h"
 
 namespace quern::compiler {
 
@@ -16,7 +17,7 @@ namespace {
 
 class Lifter {
  public:
-  explicit Lifter(const Program& program) : program_(program) {
+  explicit Lifter(const Program& program) : program_(program), known_(assumptions_of(program)) {
     for (const TensorRef& tensor : arguments(program)) names_.insert(tensor->name);
     for (const Definition& definition : program.definitions) names_.insert(definition.tensor->name);
     for (const VarRef& symbol : program.symbols) names_.insert(symbol->name);
@@ -65,18 +66,24 @@ class Lifter {
     Substitution own;
     for (const Axis& axis : scope_) {
       if (std::find(free.begin(), free.end(), axis.var) == free.end()) continue;
-      ensure(ir::is_integer(axis.lo, 0), "the axes around a nested reduction start at 0");
       const VarRef var = make_var(axis.var->name);
-      own[axis.var] = Expr(var);
-      definition.axes.push_back({var, 0, axis.hi});
-      shape.push_back(axis.hi);
-      index.push_back(Expr(axis.var));
+      const Expr extent = extent_of(axis);
+      own[axis.var] = simplify(axis.lo + Expr(var));
+      definition.axes.push_back({var, 0, extent});
+      shape.push_back(extent);
+      index.push_back(simplify(Expr(axis.var) - axis.lo));
     }
     definition.tensor = make_tensor(fresh(fmt::format("{}_{}", tensor_->name, row(reduction->reduce->reducer).name)),
                                     reduction->dtype, std::move(shape));
     definition.value = freshen(substitute(reduction, own));
     lifted_.push_back(definition);
     return read(definition.tensor, std::move(index));
+  }
+
+  // Of the tensor that has an element for each point of the axis: none where the range ends before it begins.
+  Expr extent_of(const Axis& axis) const {
+    const Expr extent = ir::is_integer(axis.lo, 0) ? axis.hi : simplify(axis.hi - axis.lo, known_);
+    return prove(less_equal(0, extent), known_) == true ? extent : max(extent, Expr(0));
   }
 
   // The name, or with the first number that makes it one that nothing else has: kernels are printed and parsed alone.
@@ -87,6 +94,7 @@ class Lifter {
   }
 
   const Program& program_;
+  const Assumptions known_;
   std::set<std::string> names_;
   TensorRef tensor_;
   std::vector<Axis> scope_;

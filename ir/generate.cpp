@@ -281,7 +281,7 @@ class Generator {
       const Expr hi = random_.pick(dimensions_);
       const bool later = as_integer(hi).value_or(2) > 1 && random_.chance(15);
       axes.push_back({make_var("r" + std::to_string(outside + static_cast<std::size_t>(a))), later ? 1 : 0, hi});
-      if (!later) scope_.push_back(axes.back());
+      scope_.push_back(axes.back());
     }
     const Expr where = random_.chance(30) ? value(DType::boolean, std::min(depth - 1, 3)) : Expr();
     const Expr argument = value(operand, depth - 1);
@@ -302,8 +302,8 @@ class Generator {
   Program program_;
   std::vector<Expr> dimensions_;
   std::vector<TensorRef> readable_;
-  std::vector<Axis> scope_;  // axes from 0
-  int reductions_ = 0;       // in this definition
+  std::vector<Axis> scope_;
+  int reductions_ = 0;  // in this definition
 };
 
 std::int64_t size_of(const Expr& e, const Program& program, std::span<const std::int64_t> sizes) {

@@ -207,6 +207,12 @@ const ShapeCase kShapeCases[] = {
      "kernel f(x: f32[m, n]) -> (y: f32[n]) { y[j] = sum[i](x[i, j]) }",
      {{1, 1}, {7, 5}, {100, 33}, {0, 4}}},
     {"full", "kernel f(x: f32[n]) -> (y: f32[]) { y[] = sum[i](x[i]) }", {{0}, {1}, {1000}, {4097}}},
+    {"nested",  // the inner reduction in a kernel of its own, over less than the dimension
+     "kernel f(x: f32[n], w: f32[n, k]) -> (y: f32[]) { y[] = sum[j in 2..n](x[j] * sum[q](w[j, q])) }",
+     {{1, 3}, {2, 3}, {37, 20}}},
+    {"nested_less",
+     "kernel f(x: f32[n], w: f32[n, k]) -> (y: f32[]) { y[] = sum[j in n - 2](x[j] * sum[q](w[j, q])) }",
+     {{1, 3}, {37, 20}}},
     {"argmax", "kernel f(x: f32[m, n]) -> (y: i64[m]) { y[i] = argmax[j](x[i, j]) }", {{3, 5}, {2, 300}}},
     {"transpose", "kernel f(x: f32[m, n]) -> (y: f32[n, m]) { y[j, i] = x[i, j] }", {{5, 3}, {33, 65}, {64, 64}}},
     {"convolution",
