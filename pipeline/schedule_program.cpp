@@ -40,7 +40,11 @@ const Strategy& serving(const ir::Program& kernel, const Schedule& schedule, con
 ScheduledKernel plain(const ir::Program& program, const Target& target) {
   const Strategy& strategy = compiler::strategy_for(program, target);
   Schedule schedule = strategy.fallback(program, target);
-  while (const auto again = strategy.rewrite(program, schedule)) schedule = again->schedule;
+  ir::Program main = program;
+  while (auto again = strategy.rewrite(main, schedule)) {
+    schedule = std::move(again->schedule);
+    main = std::move(again->parts.kernels[again->main]);
+  }
   return {program, &strategy, schedule, false};
 }
 
