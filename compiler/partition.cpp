@@ -353,10 +353,8 @@ std::vector<Apart> undivided(std::vector<Apart> apart, const Program& before, co
   return apart;
 }
 
-}  // namespace
-
-Partition partition(const Program& canonical, const Fuses& fuses) {
-  const Program needed = without_unused(canonical);
+// Attention's kernels where it is divided last, if all of it is then taken whole.
+Partition in_kernels(const Program& needed, const Fuses& fuses) {
   const auto divided = fuses ? divide_last(needed) : std::nullopt;
   if (!divided) return Partitioner(needed, fuses).run();
   Partition result = Partitioner(*divided, fuses).run();
@@ -364,6 +362,24 @@ Partition partition(const Program& canonical, const Fuses& fuses) {
   std::vector<Apart> apart = undivided(std::move(result.apart), needed, *divided);
   result = Partitioner(needed, fuses).run();
   result.apart = std::move(apart);
+  return result;
+}
+
+// Each kernel is a program that stands for itself: it updates its own inputs, and its facts are of its own arguments.
+void keep_own(Program& kernel) {
+  for (Output& output : kernel.outputs) {
+    if (output.updates && !is_input(kernel, *output.updates)) output.updates = nullptr;
+  }
+  std::erase_if(kernel.facts, [&](const Fact& fact) {
+    return fact.tensor && !is_input(kernel, *fact.tensor) && !is_output(kernel, *fact.tensor);
+  });
+}
+
+}  // namespace
+
+Partition partition(const Program& canonical, const Fuses& fuses) {
+  Partition result = in_kernels(without_unused(canonical), fuses);
+  for (Program& kernel : result.kernels) keep_own(kernel);
   return result;
 }
 

@@ -9,6 +9,8 @@
 #include "compiler/lift_reductions.h"
 #include "compiler/strategies/strategy.h"
 #include "ir/parser.h"
+#include "ir/printer.h"
+#include "ir/verify.h"
 
 namespace quern::compiler {
 namespace {
@@ -104,6 +106,19 @@ TEST(Partition, GemvIsAReduction) {
     y[i] = sum[p](a[i, p] * x[p])
   })"),
             "reduction 0");
+}
+
+TEST(Partition, KernelsAreProgramsOfTheirOwn) {
+  const Partition parts = partition(lift_reductions(ir::parse_program(R"(
+      kernel f(x: f32[8, 8], w: f32[8, 8], v: f32[8, 8], g: i32[8], h: f32[8, 8]) -> (y: f32[8, 8] update h)
+          with aligned(x, 32), aligned(v, 32), aligned(y, 32), g in 0..8 {
+        t[i, j] = sum[p](x[i, p] * w[p, j])
+        y[i, j] = sum[p](t[i, p] * v[g[p], j])
+      })")));
+  ASSERT_EQ(parts.kernels.size(), 2u);
+  for (const ir::Program& kernel : parts.kernels) EXPECT_NO_THROW(ir::verify(kernel)) << ir::to_string(kernel);
+  EXPECT_EQ(parts.kernels[0].facts.size(), 1u);
+  EXPECT_EQ(parts.kernels[1].facts.size(), 3u);
 }
 
 TEST(Analysis, RolesOfABatchedMatmul) {
