@@ -8,6 +8,7 @@
 #include "compiler/analysis.h"
 #include "compiler/attention.h"
 #include "compiler/divide_last.h"
+#include "compiler/in_place.h"
 #include "ir/rewrite.h"
 
 namespace quern::compiler {
@@ -379,6 +380,7 @@ void keep_own(Program& kernel) {
 
 Partition partition(const Program& canonical, const Fuses& fuses) {
   Partition result = in_kernels(without_unused(canonical), fuses);
+  keep_updated_inputs(canonical.outputs, result);
   for (Program& kernel : result.kernels) keep_own(kernel);
   return result;
 }

@@ -131,25 +131,44 @@ class Generator {
   }
 
   void define(bool is_output, int number) {
-    const DType dtype = random_.dtype();
+    DType dtype = random_.dtype();
     std::vector<Expr> dims = shape();
+    const TensorRef updates = is_output && random_.chance(25) ? updated(dtype, dims) : nullptr;
+    if (updates) dtype = updates->dtype, dims = updates->shape;
     std::vector<Axis> axes;
     for (std::size_t d = 0; d < dims.size(); ++d) axes.push_back({make_var("i" + std::to_string(d)), 0, dims[d]});
     scope_ = axes;
     reductions_ = 0;
-    const Expr e = value(dtype, options_.max_depth);
+    Expr e = value(dtype, options_.max_depth);
+    if (updates && random_.chance(50)) e = select(value(DType::boolean, 2), e, own_element(updates));
     const TensorRef tensor = make_tensor((is_output ? "y" : "t") + std::to_string(number), dtype, dims);
     program_.definitions.push_back({tensor, std::move(axes), e});
-    if (!is_output) {
+    if (is_output) {
+      program_.outputs.push_back({tensor, updates});
+    } else {
       readable_.push_back(tensor);
-      return;
     }
-    TensorRef updates;
-    if (random_.chance(15)) {
-      updates = make_tensor("x" + std::to_string(program_.inputs.size()), dtype, dims);
-      program_.inputs.push_back(updates);
+  }
+
+  // Of a tensor with the definition's axes.
+  Expr own_element(const TensorRef& tensor) const {
+    std::vector<Expr> index;
+    for (const Axis& axis : scope_) index.emplace_back(axis.var);
+    return read(tensor, std::move(index));
+  }
+
+  // An input for an output to update, which anything may read: one that there is, or a new one of the dtype and shape.
+  TensorRef updated(DType dtype, const std::vector<Expr>& dims) {
+    std::vector<TensorRef> fitting;
+    for (const TensorRef& input : program_.inputs) {
+      const bool taken = std::ranges::any_of(program_.outputs, [&](const Output& o) { return o.updates == input; });
+      if (!taken && !input->constant && input->strides.empty()) fitting.push_back(input);
     }
-    program_.outputs.push_back({tensor, updates});
+    if (!fitting.empty() && random_.chance(70)) return random_.pick(fitting);
+    const TensorRef input = make_tensor("x" + std::to_string(program_.inputs.size()), dtype, dims);
+    program_.inputs.push_back(input);
+    readable_.push_back(input);
+    return input;
   }
 
   void bind_symbols() {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "compiler/in_place.h"
 #include "compiler/lift_reductions.h"
 #include "compiler/partition.h"
 #include "ir/printer.h"
@@ -67,6 +68,17 @@ void add(ScheduledProgram& result, ScheduledKernel kernel, const Target& target)
   }
 }
 
+// Whether what schedules made of the kernels still reads updated inputs in time.
+bool keeps_updated_inputs(const ScheduledProgram& scheduled) {
+  std::vector<ir::Output> updating = scheduled.program.outputs;
+  std::erase_if(updating, [](const ir::Output& output) { return !output.updates; });
+  if (updating.empty()) return true;
+  std::vector<ir::Program> kernels;
+  for (const ScheduledKernel& kernel : scheduled.kernels) kernels.push_back(kernel.program);
+  return std::ranges::all_of(updating,
+                             [&](const ir::Output& output) { return compiler::is_read_in_time(kernels, output); });
+}
+
 compiler::Fuses fuses_on(const Target& target) {
   return [&target](const ir::Program& group) { return compiler::fuses(group, target); };
 }
@@ -126,6 +138,7 @@ ScheduledProgram schedule_program(const ir::Program& program, const Target& targ
     const Schedule schedule = choose(kernel, compiler::strategy_for(kernel, target));
     add(result, {kernel, &serving(kernel, schedule, target), schedule}, target);
   }
+  ensure(keeps_updated_inputs(result), "what an output updates is read before it is written");
   return result;
 }
 

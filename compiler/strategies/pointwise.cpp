@@ -237,13 +237,15 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   return has_tile(schedule) ? check_tile(analyze(program, program.facts), schedule, target) : Verdict{};
 }
 
+// All values ahead of all stores: an output may be the memory of what another one reads (in_place.h).
 void store_outputs(const Program& program, Emitter::Scope& scope, const AxisMap& at) {
+  scope.enter(at);
+  if (program.outputs.size() == 1) return scope.store_output(*definition_of(program, *program.outputs[0].tensor));
   const std::vector<Axis> axes = analyze_pointwise(program)->axes;
-  for (const Output& output : program.outputs) {
-    const Definition& definition = *definition_of(program, *output.tensor);
-    scope.enter(align(definition, axes, at));
-    scope.store_output(definition);
-  }
+  std::vector<Expr> place, values;
+  for (const Axis& axis : axes) place.push_back(at.at(axis.var));
+  for (const Output& output : program.outputs) values.push_back(scope.lower(read(output.tensor, place)));
+  for (std::size_t o = 0; o < values.size(); ++o) scope.store_at(*program.outputs[o].tensor, place, values[o]);
 }
 
 AxisMap substituted(const AxisMap& place, const Substitution& values) {

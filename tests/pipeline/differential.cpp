@@ -230,6 +230,51 @@ const ShapeCase kShapeCases[] = {
        var[i] = welford[j](x[i, j])
        y[i, j] = (x[i, j] - mean[i]) * rsqrt(var[i] + 0.001) * g[j] })",
      {{3, 7}, {4, 129}}},
+    {"in_place_product",
+     "kernel f(x: bf16[m, k], w: bf16[k, k]) -> (y: bf16[m, k] update x) {\n"
+     "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j]))) }",
+     {{5, 3}, {130, 72}}},
+    {"in_place_residual",
+     "kernel f(a: bf16[m, k], w: bf16[k, n], x: bf16[m, n]) -> (y: bf16[m, n] update x) {\n"
+     "y[i, j] = bf16(f32(x[i, j]) + sum[p](f32(a[i, p]) * f32(w[p, j]))) }",
+     {{5, 3, 7}, {130, 64, 136}}},
+    {"in_place_residual_odd",
+     "kernel f(a: f32[33, 15], w: f32[15, 31], x: f32[33, 31]) -> (y: f32[33, 31] update x) {\n"
+     "y[i, j] = x[i, j] + sum[p](a[i, p] * w[p, j]) }",
+     {{}}},
+    {"in_place_reversal", "kernel f(x: f32[n]) -> (y: f32[n] update x) { y[i] = x[n - 1 - i] }", {{1}, {1000}, {5003}}},
+    {"in_place_softmax",
+     "kernel f(x: f32[m, n]) -> (y: f32[m, n] update x) {\n"
+     "e[i, j] = exp(x[i, j] - max[l](x[i, l]))\n y[i, j] = e[i, j] / sum[l](e[i, l]) }",
+     {{3, 7}, {2, 1000}}},
+    {"in_place_transposition",
+     "kernel f(x: f32[n, n]) -> (y: f32[n, n] update x) { y[i, j] = x[i, j] + 2 * x[j, i] }",
+     {{5}, {96}}},
+    {"in_place_columns",
+     "kernel f(x: f32[m, n] strides (1, m), z: f32[m, n]) -> (y: f32[m, n] strides (1, m) update x) {\n"
+     "y[i, j] = x[i, j] + z[i, j] }",
+     {{5, 3}, {64, 96}}},
+    {"in_place_momentum",
+     "kernel f(w: f32[n], v: f32[n], g: f32[n]) -> (v2: f32[n] update v, w2: f32[n] update w) {\n"
+     "v2[i] = 0.9 * v[i] + g[i]\n w2[i] = w[i] - 0.01 * v2[i] }",
+     {{1}, {1003}, {4096}}},
+    {"in_place_swap",
+     "kernel f(a: f32[n], b: f32[n]) -> (a2: f32[n] update a, b2: f32[n] update b) { a2[i] = b[i]\n b2[i] = a[i] }",
+     {{1003}}},
+    {"in_place_row_sum",
+     "kernel f(x: f32[m], z: f32[m, n]) -> (y: f32[m] update x) { y[i] = x[i] + sum[j](z[i, j]) }",
+     {{3, 7}, {40, 300}}},
+    {"in_place_scaled_rows",
+     "kernel f(x: f32[m, 96], z: f32[m, 96]) -> (y: f32[m, 96] update x) {\n"
+     "y[i, j] = x[i, j] * sum[l](z[i, l] * z[i, l]) }",
+     {{3}, {40}}},
+    {"in_place_kernel_behind",
+     "kernel f(x: f32[n], w: f32[n, n]) -> (y: f32[n] update x, z: f32[n]) {\n"
+     "y[i] = sum[p](w[i, p])\n z[i] = sum[p](w[p, i] * y[p]) + x[i] }",
+     {{7}, {130}}},
+    {"in_place_kernel_ahead",
+     "kernel f(x: f32[n]) -> (y: f32[n] update x, s: f32[]) { y[i] = x[i] * 2\n s[] = sum[i](x[i]) }",
+     {{7}, {5003}}},
 };
 
 // A program with these sizes in the place of its symbols.
