@@ -107,20 +107,28 @@ class HostRun {
       arguments_.emplace_back(device_, *program_.inputs[i], symbols_);
       arguments_.back().upload(device_, inputs[i]);
     }
-    for (const ir::Output& output : program_.outputs) arguments_.emplace_back(device_, *output.tensor, symbols_);
     for (const DeviceArgument& argument : arguments_) pointers_.push_back(argument.pointer());
+    for (const ir::Output& output : program_.outputs) {
+      if (output.updates) {
+        places_.push_back(input_of(output));
+      } else {
+        places_.push_back(arguments_.size());
+        arguments_.emplace_back(device_, *output.tensor, symbols_);
+      }
+      pointers_.push_back(arguments_[places_.back()].pointer());
+    }
   }
 
   const api::SymbolValues& symbols() const { return symbols_; }
 
   std::vector<HostArray> run(runtime::LoadedProgram& program) {
-    for (std::size_t i = 0; i < program_.outputs.size(); ++i) start(program_.outputs[i], output(i));
+    for (std::size_t i = 0; i < program_.outputs.size(); ++i) start(i);
     const DeviceBuffer workspace(device_, program.workspace_bytes(symbols_.values()));
     program.launch(pointers_, symbols_.values(), nullptr, workspace.data());
     device_.synchronize();
     std::vector<HostArray> outputs;
     outputs.reserve(program_.outputs.size());
-    for (std::size_t i = 0; i < program_.outputs.size(); ++i) outputs.push_back(output(i).download(device_));
+    for (const std::size_t place : places_) outputs.push_back(arguments_[place].download(device_));
     return outputs;
   }
 
@@ -142,15 +150,18 @@ class HostRun {
   }
 
  private:
-  DeviceArgument& output(std::size_t i) { return arguments_[program_.inputs.size() + i]; }
-
-  void start(const ir::Output& output, DeviceArgument& argument) {
-    if (!output.updates) {
-      argument.poison(device_);
-      return;
-    }
+  std::size_t input_of(const ir::Output& output) const {
     const auto updated = std::find(program_.inputs.begin(), program_.inputs.end(), output.updates);
-    argument.upload(device_, inputs_[static_cast<std::size_t>(updated - program_.inputs.begin())]);
+    return static_cast<std::size_t>(updated - program_.inputs.begin());
+  }
+
+  void start(std::size_t output) {
+    DeviceArgument& argument = arguments_[places_[output]];
+    if (program_.outputs[output].updates) {
+      argument.upload(device_, inputs_[places_[output]]);
+    } else {
+      argument.poison(device_);
+    }
   }
 
   const ir::Program& program_;
@@ -158,6 +169,7 @@ class HostRun {
   std::span<const HostArray> inputs_;
   api::SymbolValues symbols_;
   std::vector<DeviceArgument> arguments_;
+  std::vector<std::size_t> places_;  // of the outputs, among the arguments: what they update, or their own
   std::vector<void*> pointers_;
 };
 
