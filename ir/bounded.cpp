@@ -219,11 +219,10 @@ Bounded BoundedArithmetic::call(const Instruction& i, std::span<const Bounded> x
   return fusable ? open : settled(i.dtype, open);
 }
 
-// Rounded at the scale of a smaller maximum or before its division, where it is larger, and scaled down in f32, which
-// may lose what lies below its normal numbers.
-Bounded BoundedArithmetic::rescaled(DType to, const Bounded& operand, const Bounded& x) const {
-  if (is_unknown(operand)) return x;
-  const double least = low(DType::f32, operand), most = high(DType::f32, operand);
+// The derivation stands in ir/rescaling.h. A weight that is no number is none at any scale.
+Bounded BoundedArithmetic::rescaled(DType to, const Bounded& weight, const Bounded& x) const {
+  if (is_unknown(weight) || is_sure_nan(x)) return x;
+  const double least = low(DType::f32, weight), most = high(DType::f32, weight);
   constexpr double kSmallestNormal = 0x1p-126;
   const double off = (unit_roundoff(to) + 2 * unit_roundoff(DType::f32)) * most + spacing(to, 0) / 2 + kSmallestNormal;
   return within(to, x.value, std::min(low(to, x), least - off), std::max(high(to, x), most + off));

@@ -12,11 +12,9 @@
 //   functions    of the table: their trend on the ends (or slope * width), widened by their row's ulp bound at the
 //                larger end, of f32 or f64; then rounded to narrower dtypes. Rows that are spelled by their expansion
 //                are bounded by their expansion.
-//   rescaling    of a numerator or probability (ir/rescaling.h) that is rounded to a narrower float on its way to a
-//   sum:
-//                off by u times itself, twice f32's u (the division before it, and the one after the sum instead), half
-//                the least distance of that dtype's numbers, and the smallest normal f32. A probability's divisor is at
-//                least 1.
+//   rescaling    of a numerator or probability that is rounded to a narrower float, where a sum takes it up and there
+//                alone (ir/rescaling.h): off by u and twice f32's u times itself, half the least distance of that
+//                dtype's numbers, and the smallest normal f32.
 //   select       of a condition that is not certain: the hull of both sides. An index that is not certain, a NaN or a
 //                division by zero that is not certain: anything (an infinite bound).
 //   sum          of n terms t_i in any order, in an accumulator of roundoff u (Higham, "Accuracy and Stability of

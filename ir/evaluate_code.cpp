@@ -57,8 +57,8 @@ bool expands(const ScalarFunction& function) {
 
 class Compiler {
  public:
-  Compiler(std::span<const VarRef> symbols, std::span<const std::int64_t> values, bool expand)
-      : sizes_(symbols, values), expand_(expand) {
+  Compiler(std::span<const VarRef> symbols, std::span<const std::int64_t> values, bool for_bounds)
+      : sizes_(symbols, values), for_bounds_(for_bounds) {
     for (std::size_t i = 0; i < symbols.size(); ++i) {
       code_.initial_slots.push_back(values[i]);
       slot(symbols[i]);
@@ -103,8 +103,6 @@ class Compiler {
     result.shape = sizes_(definition.tensor->shape);
     for (const Axis& axis : definition.axes) result.loops.push_back(loop(axis));
     enclosing_ = result.loops;
-    outside_ = enclosing_.size();
-    leaves_ = is_output(*program_, *definition.tensor);
     result.value = compile(definition.value);
     enclosing_.clear();
     compiled_.clear();  // what depends on the axes around it is compiled anew
@@ -169,8 +167,7 @@ class Compiler {
       }
       case ExprKind::cast: {
         const DType from = e->args[0]->dtype;
-        return emit({.kind = Kind::cast, .dtype = e->dtype, .from = from, .rescales = rescales(e)},
-                    {compile(e->args[0])});
+        return emit({.kind = Kind::cast, .dtype = e->dtype, .from = from}, {compile(e->args[0])});
       }
       case ExprKind::call:
         return compile_call(e);
@@ -182,17 +179,8 @@ class Compiler {
     unreachable("a kind of expression");
   }
 
-  bool rescales(const Expr& cast) const {
-    const Expr& operand = cast->args[0];
-    const bool narrows =
-        is_float(cast->dtype) && is_float(operand->dtype) && byte_size(cast->dtype) < byte_size(operand->dtype);
-    const bool is_on_its_way = !leaves_ || enclosing_.size() > outside_;
-    return narrows && program_ && is_on_its_way &&
-           (match_numerator(*program_, operand) || match_probability(*program_, operand));
-  }
-
   std::uint32_t compile_call(const Expr& e) {
-    if (expand_ && expands(row(e->op))) return compile_expansion(e);
+    if (for_bounds_ && expands(row(e->op))) return compile_expansion(e);
     Instruction call{.kind = Kind::call, .dtype = e->dtype, .from = e->args.back()->dtype, .op = e->op};
     if (e->op == Op::select) call.kind = Kind::select;
     if (e->op == Op::logical_and) call.kind = Kind::both;
@@ -248,7 +236,7 @@ class Compiler {
     enclosing_.insert(enclosing_.end(), result.loops.begin(), result.loops.end());
     result.element = e->args[0]->dtype;
     result.accumulator = info.contract.accumulator.value_or(result.element);
-    result.argument = compile(e->args[0]);
+    result.argument = for_bounds_ && program_ ? compile_term(*e, e->args[0]) : compile(e->args[0]);
     if (e->where) result.where = compile(e->where);
     enclosing_.resize(outside);
     const ReducerRow& reducer = row(info.reducer);
@@ -276,6 +264,20 @@ class Compiler {
     const auto number = static_cast<std::uint32_t>(code_.reduces.size());
     code_.reduces.push_back(std::move(result));
     return emit({.kind = Kind::reduce, .dtype = e->dtype, .number = number}, {});
+  }
+
+  // What a reduction folds, factor by factor: those that a sum may rescale have room for that. No other reader has it,
+  // so that nothing of it stands in compiled_.
+  std::uint32_t compile_term(const Node& reduction, const Expr& e) {
+    if (is_call(e, Op::mul)) {
+      const std::vector<std::uint32_t> factors{compile_term(reduction, e->args[0]),
+                                               compile_term(reduction, e->args[1])};
+      return emit({.kind = Kind::call, .dtype = e->dtype, .from = e->args[1]->dtype, .op = Op::mul}, factors);
+    }
+    const std::optional<RoundedWeight> rounded = match_rounded_weight(*program_, reduction, e);
+    if (!rounded) return compile(e);
+    return emit({.kind = Kind::rescaled, .dtype = e->dtype, .from = rounded->dtype},
+                {compile(e), compile(rounded->weight)});
   }
 
   void find_slots(std::uint32_t instruction, std::set<std::uint32_t>& used) const {
@@ -317,22 +319,20 @@ class Compiler {
   }
 
   Sizes sizes_;
-  bool expand_;
+  bool for_bounds_;
   const Program* program_ = nullptr;
   Code code_;
   std::unordered_map<const Tensor*, std::uint32_t> inputs_, definitions_;
   std::unordered_map<const Variable*, std::uint32_t> slots_, locals_;
   std::vector<Loop> enclosing_;
-  std::size_t outside_ = 0;  // of them, the axes of the definition itself
-  bool leaves_ = false;      // the definition is an output
   std::unordered_map<const Node*, std::uint32_t> compiled_;
   std::vector<Expr> kept_;  // so that addresses in compiled_ stay unique
 };
 
 }  // namespace
 
-Code compile(const Program& program, std::span<const std::int64_t> symbols, bool expand) {
-  return Compiler(program.symbols, symbols, expand).program(program);
+Code compile(const Program& program, std::span<const std::int64_t> symbols, bool for_bounds) {
+  return Compiler(program.symbols, symbols, for_bounds).program(program);
 }
 
 Code compile(const Expr& e, std::span<const VarRef> variables, std::span<const TensorRef> tensors) {

@@ -27,14 +27,14 @@ struct Instruction {
     cast,
     read,
     reduce,
-    let,  // all operands but the last into locals from `number` on; the value is the last one's: op's expansion
+    rescaled,  // a factor of a sum's term, and the weight that is rounded to `from` on its way (ir/rescaling.h)
+    let,       // all operands but the last into locals from `number` on; the value is the last one's: op's expansion
   };
   Kind kind{};
   DType dtype{};
   DType from{};            // call, cast: the operands'
   Op op{};                 // call
   bool places = false;     // an integer or bool that depends on nothing but axes and symbols
-  bool rescales = false;   // cast: on the way to a sum, of what may be rounded at another scale (ir/rescaling.h)
   std::uint32_t args = 0;  // the first of `count` places in Code::operands
   std::uint32_t count = 0;
   std::uint32_t number = 0;  // index, local: the slot; read, reduce: the place in its list
@@ -107,8 +107,9 @@ struct Code {
 // What the evaluator accumulates in: f64 for floats.
 DType wide_accumulator(const ReduceCode& reduce);
 
-// Activations become their expansions where `expand` (as code generators spell them), else stay calls of their rows.
-Code compile(const Program& program, std::span<const std::int64_t> symbols, bool expand);
+// For bounds, activations become their expansions (as code generators spell them), else they stay calls of their rows;
+// and sums say which of their terms' factors may be rounded at another scale.
+Code compile(const Program& program, std::span<const std::int64_t> symbols, bool for_bounds);
 Code compile(const Expr& e, std::span<const VarRef> variables, std::span<const TensorRef> tensors);
 
 // The shape of a tensor at the given sizes.

@@ -5,7 +5,7 @@
 //   Value exact(DType, Scalar)                          of what is known exactly
 //   Value call(const Instruction&, std::span<Value>)    any row but select, && and ||
 //   Value cast(DType to, DType from, Value)
-//   Value rescaled(DType to, Value operand, Value)      of a cast whose operand may have another scale (ir/rescaling.h)
+//   Value rescaled(DType to, Value weight, Value)       of a weight rounded to `to`, perhaps at another scale
 //   Scalar value(Value)                                 the reference value
 //   std::optional<Scalar> certain(Value)                the scalar, where it is the only possible value
 //   Value either_of(DType, Value taken, Value other)    of a selection whose condition is uncertain
@@ -132,9 +132,11 @@ class Machine {
         return connect(i);
       case cast: {
         if (i.places) return arithmetic.exact(i.dtype, place(number));
-        const Value operand = eval(code_.operand(i, 0));
-        const Value value = arithmetic.cast(i.dtype, i.from, operand);
-        return i.rescales ? arithmetic.rescaled(i.dtype, operand, value) : value;
+        return arithmetic.cast(i.dtype, i.from, eval(code_.operand(i, 0)));
+      }
+      case rescaled: {
+        const Value value = eval(code_.operand(i, 0));
+        return arithmetic.rescaled(i.from, eval(code_.operand(i, 1)), value);
       }
       case call: {
         if (i.places) return arithmetic.exact(i.dtype, place(number));

@@ -43,6 +43,12 @@ std::optional<Folded> folded(const Program& program, const Expr& e, Reducer redu
       definition, {axis.var, substitute(axis.lo, axes), substitute(axis.hi, axes)}, substitute(value->args[0], axes)};
 }
 
+bool is_float_cast(const Expr& e) {
+  return e->kind == ExprKind::cast && is_float(e->dtype) && is_float(e->args[0]->dtype);
+}
+
+bool narrows(const Expr& cast) { return byte_size(cast->dtype) < byte_size(cast->args[0]->dtype); }
+
 }  // namespace
 
 Expr resolve(const Program& program, const Expr& e) {
@@ -87,6 +93,22 @@ std::optional<Probability> match_probability(const Program& program, const Expr&
   const Expr term = substitute(total->element, {{total->axis.var, Expr(matched->axis)}});
   if (!equal(inline_definitions(program, term), inline_definitions(program, numerator))) return {};
   return Probability{matched->axis, numerator, divisor};
+}
+
+std::optional<RoundedWeight> match_rounded_weight(const Program& program, const Node& sum, const Expr& factor) {
+  const ReduceInfo& info = *sum.reduce;
+  if (info.reducer != Reducer::sum || info.axes.size() != 1 || info.contract.order != Order::any) return {};
+  const Expr widened = resolve(program, factor);
+  if (!is_float_cast(widened) || narrows(widened) || byte_size(widened->dtype) < byte_size(DType::f32)) return {};
+  const Expr rounded = resolve(program, widened->args[0]);
+  if (!is_float_cast(rounded) || !narrows(rounded)) return {};
+  const Expr& weight = rounded->args[0];
+  const auto probability = match_probability(program, weight);
+  const auto numerator = match_numerator(program, probability ? probability->numerator : weight);
+  const Axis& axis = info.axes[0];
+  if (!numerator || numerator->axis != axis.var) return {};
+  if (!equal(numerator->lo, axis.lo) || !equal(numerator->hi, axis.hi)) return {};
+  return RoundedWeight{weight, rounded->dtype};
 }
 
 }  // namespace quern::ir

@@ -49,8 +49,8 @@ struct Case {
     for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i].data = data[i].data();
   }
 
-  Checked at(const Coordinate& coordinate) const {
-    return evaluate_with_bounds(program, sizes, inputs, 0, std::span(&coordinate, 1))[0];
+  Checked at(const Coordinate& coordinate, std::size_t output = 0) const {
+    return evaluate_with_bounds(program, sizes, inputs, output, std::span(&coordinate, 1))[0];
   }
 };
 
@@ -168,14 +168,75 @@ TEST(Bounds, RoundedNumeratorsMayHaveAnotherScale) {
   EXPECT_LT(bound_of("exp(x[j] - m[i]) / sum[l](exp(x[l] - 2 * m[i]))"), 0x1p-12);  // by another sum
 }
 
-TEST(Bounds, WeightsThatLeaveAreRoundedWhereTheProgramSaysSo) {
-  const auto bound_of = [](const char* definitions) {
-    const std::string text =
-        std::string("kernel f(x: f32[n]) -> (y: bf16[n]) {\n m[i in 1] = max[j](x[j])\n") + definitions + "}";
-    return Case(text, {{"n", 16}}).at({3}).bound;
+// A sum of rounded numerators times v in one pass: with a running maximum, and all that was summed rescaled when it
+// grows.
+float sum_in_one_pass(const std::vector<float>& x, const std::vector<float>& v) {
+  float largest = -std::numeric_limits<float>::infinity(), sum = 0;
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    const float before = largest;
+    largest = std::max(largest, x[j]);
+    sum *= std::exp(before - largest);
+    sum += static_cast<float>(fit_real(DType::bf16, std::exp(x[j] - largest))) * v[j];
+  }
+  return sum;
+}
+
+TEST(Bounds, SumsOfRoundedNumeratorsMayBeTakenInOnePass) {
+  const char* text =
+      "kernel f(x: f32[n], v: f32[n]) -> (y: f32[1]) {\n m[i] = max[j](x[j])\n w[i, j] = bf16(exp(x[j] - m[i]))\n"
+      " y[i] = sum[j](f32(w[i, j]) * v[j]) }";
+  int differ = 0;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const Case c(text, {{"n", 12}}, seed);
+    const Checked checked = c.at({0});
+    const double got = sum_in_one_pass(c.data[0], c.data[1]);
+    EXPECT_TRUE(admits(checked, got)) << checked.value << " " << got;
+    differ += std::abs(got - checked.value) > 1e-5 ? 1 : 0;
+  }
+  EXPECT_GT(differ, 10);
+}
+
+// The bound of y at two indices, of z at one, where these definitions read the softmax of n rows of n logits.
+double bound_of_weights(const std::string& definitions, const Coordinate& at) {
+  const std::string text =
+      "kernel f(x: f32[n, n]) -> (y: f32[n, n], z: f32[n]) {\n"
+      " e[i, j] = exp(x[i, j] - max[l](x[i, l]))\n t[i] = sum[j](e[i, j])\n" +
+      definitions + "}";
+  const Case c(text, {{"n", 8}});
+  return c.at(at, at.size() == 2 ? 0 : 1).bound;
+}
+
+TEST(Bounds, OnlyASumAlongTheSoftmaxRescales) {
+  const auto of_sum = [](const std::string& z) {
+    return bound_of_weights("w[i, j] = bf16(e[i, j])\n y[i, j] = f32(w[i, j])\n z[c] = " + z, {3});
   };
-  EXPECT_EQ(bound_of("y[j] = bf16(exp(x[j] - m[0]) / sum[l](exp(x[l] - m[0])))"), 0);
-  EXPECT_GT(bound_of("p[j] = bf16(exp(x[j] - m[0]) / sum[l](exp(x[l] - m[0])))\n y[j] = p[j]"), 0);
+  const double roomy = 0x1p-10, plain = 0x1p-12;
+  EXPECT_GT(of_sum("sum[j](f32(w[c, j]) * x[c, j])"), roomy);
+  EXPECT_GT(of_sum("sum[j](f32(bf16(e[c, j] / t[c])) * x[c, j])"), roomy);
+  EXPECT_LT(of_sum("sum[i](f32(w[i, c]) * x[i, c])"), plain);               // over rows
+  EXPECT_LT(of_sum("sum[i](f32(bf16(e[i, c] / t[i])))"), plain);            // over rows
+  EXPECT_LT(of_sum("sum[j in 0..n - 1](f32(w[c, j]))"), plain);             // of some of what the maximum is of
+  EXPECT_LT(of_sum("sum[i, j](f32(w[c, j]) * x[i, j])"), plain);            // over more than the row
+  EXPECT_LT(of_sum("sum[j]{order=fixed}(f32(w[c, j]) * x[c, j])"), plain);  // in one order
+  EXPECT_LT(of_sum("sum[j](f32(w[c, j]) + x[c, j])"), plain);               // of no factor
+  EXPECT_EQ(of_sum("max[j](f32(w[c, j]))"), 0);
+}
+
+TEST(Bounds, WeightsAreRoundedWhereTheProgramSaysSoForAllOtherReaders) {
+  const std::string z = "\n z[c] = sum[j](f32(w[c, j]) * x[c, j])";
+  EXPECT_EQ(bound_of_weights("w[i, j] = bf16(e[i, j])\n y[i, j] = f32(w[i, j])" + z, {2, 3}), 0);
+  EXPECT_EQ(bound_of_weights("w[i, j] = bf16(e[i, j] / t[i])\n y[i, j] = f32(w[i, j])" + z, {2, 3}), 0);
+  EXPECT_EQ(bound_of_weights("w[i, j] = bf16(e[i, j])\n u[i, j] = f32(w[i, j])\n y[i, j] = u[i, j]" + z, {2, 3}), 0);
+}
+
+TEST(Bounds, RowsThatSeeNothingAreNoNumbers) {
+  const Case c(
+      "kernel f(x: f32[n], v: f32[n]) -> (y: f32[2]) {\n a[i in 2, j] = j < 4 * i ? x[j] : -inf\n"
+      " e[i, j] = exp(a[i, j] - max[l](a[i, l]))\n y[i] = sum[j](f32(bf16(e[i, j])) * v[j]) }",
+      {{"n", 8}});
+  EXPECT_TRUE(admits(c.at({0}), std::nan("")));
+  EXPECT_FALSE(admits(c.at({0}), 0));
+  EXPECT_FALSE(admits(c.at({1}), std::nan("")));
 }
 
 TEST(Bounds, NarrowFunctionsAreExpandedInSinglePrecision) {
