@@ -86,7 +86,7 @@ class Compiler {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       inputs_.emplace(tensors[i].get(), static_cast<std::uint32_t>(i));
     }
-    for (const VarRef& var : variables) locals_.emplace(var.get(), code_.locals++);
+    for (const VarRef& var : variables) new_local(var);
     DefinitionCode root;
     root.value = compile(e);
     code_.definitions.push_back(std::move(root));
@@ -119,6 +119,11 @@ class Compiler {
     const auto [it, is_new] = slots_.try_emplace(var.get(), code_.slots);
     if (is_new) ++code_.slots;
     return it->second;
+  }
+
+  void new_local(const VarRef& var) {
+    locals_.emplace(var.get(), code_.locals++);
+    kept_.emplace_back(var);
   }
 
   Loop loop(const Axis& axis) { return {slot(axis.var), sizes_(axis.lo), sizes_(axis.hi)}; }
@@ -199,7 +204,7 @@ class Compiler {
     std::vector<Expr> variables;
     for (const Expr& arg : args) {
       const VarRef var = make_var("operand", arg->dtype);
-      locals_.emplace(var.get(), code_.locals++);
+      new_local(var);
       variables.emplace_back(var);
     }
     operands.push_back(compile(cast(e->dtype, row(e->op).expansion(variables))));
@@ -297,7 +302,7 @@ class Compiler {
     FoldCode fold;
     const auto local = [&](DType type) {
       const VarRef var = make_var("state", type);
-      locals_.emplace(var.get(), code_.locals++);
+      new_local(var);
       return var;
     };
     const VarRef element = local(reduce.element), index = local(DType::i64);
@@ -326,7 +331,7 @@ class Compiler {
   std::unordered_map<const Variable*, std::uint32_t> slots_, locals_;
   std::vector<Loop> enclosing_;
   std::unordered_map<const Node*, std::uint32_t> compiled_;
-  std::vector<Expr> kept_;  // so that addresses in compiled_ stay unique
+  std::vector<Expr> kept_;  // so that addresses in compiled_ and locals_ stay unique
 };
 
 }  // namespace

@@ -247,6 +247,11 @@ TEST(Bounds, NarrowFunctionsAreExpandedInSinglePrecision) {
   EXPECT_LT(checked.bound, 1e-6);
 }
 
+TEST(Bounds, ExpansionsReadTheirOwnOperands) {
+  const Case c("kernel f(x: f32[n]) -> (y: f64[1]) { y[i] = sigmoid(welford[j](f64(x[j]))) }", {{"n", 8}});
+  EXPECT_LT(c.at({0}).bound, 1e-12);
+}
+
 TEST(Bounds, SpecialValuesAreMetExactly) {
   Case c("kernel f(x: f32[n]) -> (y: f32[n]) { y[i] = log(x[i]) }", {{"n", 3}});
   c.data[0] = {0.0f, -1.0f, 2.0f};
