@@ -204,18 +204,15 @@ std::vector<ir::Checked> reference(const ir::Program& program, const api::Symbol
 }
 
 void note(OutputCheck& check, const Coordinate& at, double computed, const ir::Checked& expected) {
-  const bool right = ir::admits(expected, computed);
-  if (!right) ++check.wrong;
-  if (std::isinf(expected.bound)) ++check.undecided;
-  const double error = std::abs(computed - expected.value);
-  double ratio = right ? 0 : std::numeric_limits<double>::infinity();
-  if (expected.bound > 0 && std::isfinite(error)) ratio = error / expected.bound;
+  if (!ir::admits(expected, computed)) ++check.wrong;
+  if (ir::is_undecided(expected)) ++check.undecided;
+  const double ratio = ir::error_ratio(expected, computed);
   if (!check.worst_index.empty() && ratio <= check.worst_ratio) return;
   check.worst_ratio = ratio;
   check.worst_index = at;
   check.worst_value = computed;
   check.worst_expected = expected.value;
-  check.worst_bound = expected.bound;
+  check.worst_bound = ir::bound_beside(expected, computed);
 }
 
 void note(OutputCheck& check, const HostArray& computed, const api::Expected& expected) {

@@ -1,7 +1,6 @@
 #include "autotune/verify.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "base/error.h"
@@ -89,11 +88,10 @@ Verification verify(runtime::LoadedProgram& loaded, const ir::Program& program, 
         std::string at;
         for (const std::int64_t c : coordinates[e]) at += fmt::format("{}{}", at.empty() ? "" : ", ", c);
         return {fmt::format("wrong result: {}[{}] is {}, the reference {} within {:.3g}", tensor.name, at, value,
-                            expected[e].value, expected[e].bound),
+                            expected[e].value, ir::bound_beside(expected[e], value)),
                 {}};
       }
-      const double error = std::abs(value - expected[e].value);
-      if (expected[e].bound > 0 && std::isfinite(expected[e].bound)) worst = std::max(worst, error / expected[e].bound);
+      worst = std::max(worst, ir::error_ratio(expected[e], value));
     }
     checked += coordinates.size();
   }

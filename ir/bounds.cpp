@@ -405,17 +405,38 @@ std::vector<Checked> evaluate_with_bounds(const Program& program, std::span<cons
   for (const Coordinate& coordinate : coordinates) {
     const Bounded x = machine.element(number, coordinate);
     const double value = low(tensor.dtype, {.value = x.value, .sure = true});
-    const double bound = x.sure ? 0 : std::isfinite(value) ? std::max(x.hi - value, value - x.lo) : kInfinity;
-    results.push_back({value, bound});
+    const bool is_decided = std::isfinite(value) && std::isfinite(x.lo) && std::isfinite(x.hi);
+    if (x.sure) {
+      results.push_back({value, value, value});
+    } else if (is_decided) {
+      results.push_back({value, x.lo, x.hi});
+    } else {
+      results.push_back({value, -kInfinity, kInfinity});
+    }
   }
   return results;
 }
 
+bool is_undecided(const Checked& checked) { return checked.lo == -kInfinity && checked.hi == kInfinity; }
+
 bool admits(const Checked& checked, double computed) {
-  if (std::isinf(checked.bound)) return true;
+  if (is_undecided(checked)) return true;
   if (std::isnan(checked.value)) return std::isnan(computed);
-  if (std::isinf(checked.value)) return computed == checked.value;
-  return std::abs(computed - checked.value) <= checked.bound;
+  return checked.lo <= computed && computed <= checked.hi;
+}
+
+double bound_beside(const Checked& checked, double computed) {
+  if (is_undecided(checked)) return kInfinity;
+  if (!std::isfinite(checked.value)) return 0;
+  const double below = checked.value - checked.lo, above = checked.hi - checked.value;
+  if (computed < checked.value) return below;
+  return computed > checked.value ? above : std::max(below, above);
+}
+
+double error_ratio(const Checked& checked, double computed) {
+  const double error = std::abs(computed - checked.value), bound = bound_beside(checked, computed);
+  if (bound > 0 && std::isfinite(error)) return error / bound;
+  return admits(checked, computed) ? 0 : kInfinity;
 }
 
 }  // namespace quern::ir

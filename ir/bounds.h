@@ -2,8 +2,9 @@
 // The one place where the tolerance of a check comes from: how far a right result may lie from the reference
 // evaluator's, for the data at hand.
 //
-// Every value v of the reference carries an interval that holds whatever any schedule within the contract computes.
-// Inputs are points. Below, u is the unit roundoff 2^-digits of a dtype, ulp(x) the distance of its neighbours at x.
+// Every value v of the reference carries an interval that holds whatever any schedule within the contract computes. It
+// need not lie around v evenly: where rounding admits v and the next number above, the one below is wrong. Inputs are
+// points. Below, u is the unit roundoff 2^-digits of a dtype, ulp(x) the distance of its neighbours at x.
 //
 //   rounding     is monotone: of [lo, hi] to a dtype it is [round(lo), round(hi)], a point where both agree.
 //   operations   that are correctly rounded: the exact operation on the interval's ends, rounded. The product of a
@@ -40,11 +41,11 @@
 
 namespace quern::ir {
 
-// The reference value of an element (integers as doubles) and the largest distance of a right result from it. NaN and
-// infinite values with bound 0 must be met exactly; an infinite bound admits anything.
+// The reference value of an element (integers as doubles), and the ends of the interval of right results. A NaN or an
+// infinity that is both ends itself must be met exactly. From -inf to inf, it is undecided: anything is right, NaN too.
 struct Checked {
   double value = 0;
-  double bound = 0;
+  double lo = 0, hi = 0;
 };
 
 // As evaluate_elements; thread-safe.
@@ -52,7 +53,16 @@ std::vector<Checked> evaluate_with_bounds(const Program& program, std::span<cons
                                           std::span<const HostTensor> inputs, std::size_t output,
                                           std::span<const Coordinate> coordinates);
 
+bool is_undecided(const Checked& checked);
+
 // Whether a computed element is right.
 bool admits(const Checked& checked, double computed);
+
+// How far a right result may lie from the value on the side where `computed` lies; on the farther side where it lies on
+// neither.
+double bound_beside(const Checked& checked, double computed);
+
+// The error of a computed element over that bound: infinite where a wrong one has no such number.
+double error_ratio(const Checked& checked, double computed);
 
 }  // namespace quern::ir

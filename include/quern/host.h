@@ -49,11 +49,12 @@ struct OutputCheck {
   std::string output;
   std::int64_t checked = 0;    // elements
   std::int64_t elements = 0;   // of the output
-  std::int64_t wrong = 0;      // beyond the bound that follows from dtypes, reduction lengths and the data
+  std::int64_t wrong = 0;      // outside the interval that follows from dtypes, reduction lengths and the data
   std::int64_t undecided = 0;  // with an infinite bound: rounding may decide whether they are numbers (ir/bounds.h)
-  double worst_ratio = 0;      // largest error over its bound
+  double worst_ratio = 0;      // largest error over the bound on its side of the expected value
   std::vector<std::int64_t> worst_index;
-  double worst_value = 0, worst_expected = 0, worst_bound = 0;
+  double worst_value = 0, worst_expected = 0;
+  double worst_bound = 0;  // on the side of worst_value
 
   bool passed() const { return wrong == 0; }
   QUERN_API std::string text() const;  // one line

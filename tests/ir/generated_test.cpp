@@ -131,7 +131,8 @@ TEST(Generated, BoundsSurroundTheReference) {
         const double value = convert(DType::f64, dtype, values[i]).real;
         ASSERT_TRUE(identical(DType::f64, {.real = value}, {.real = checked[i].value}))
             << shown(program, seed) << value << " " << checked[i].value;
-        ASSERT_GE(checked[i].bound, 0) << shown(program, seed);
+        ASSERT_GE(bound_beside(checked[i], value), 0) << shown(program, seed);
+        ASSERT_TRUE(admits(checked[i], value)) << shown(program, seed);
       }
     }
   }

@@ -373,7 +373,7 @@ std::string mismatch(const Artifact& artifact, const ir::Program& program, std::
       const double computed = element(outputs[o].host, index);
       if (ir::admits(expected[c], computed)) continue;
       return fmt::format("output {} [{}] is {}, the reference {} within {}", program.outputs[o].tensor->name,
-                         join(coordinates[c]), computed, expected[c].value, expected[c].bound);
+                         join(coordinates[c]), computed, expected[c].value, ir::bound_beside(expected[c], computed));
     }
   }
   return {};

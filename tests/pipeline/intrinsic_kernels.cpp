@@ -393,13 +393,16 @@ std::string beyond_bounds(const IntrinsicKernel& kernel, Contents contents) {
       }
     }
     const std::vector<ir::Scalar> sums = ir::evaluate_elements(program, {}, inputs, 0, coordinates);
-    for (std::size_t n = 0; n < checked.size(); ++n) checked[n].bound += terms * kernel.roundoff * sums[n].real;
+    for (std::size_t n = 0; n < checked.size(); ++n) {
+      checked[n].lo -= terms * kernel.roundoff * sums[n].real;
+      checked[n].hi += terms * kernel.roundoff * sums[n].real;
+    }
   }
   for (std::size_t n = 0; n < checked.size(); ++n) {
     const double computed = load_element(y.dtype, y.data, static_cast<std::int64_t>(n));
     if (ir::admits(checked[n], computed)) continue;
     return fmt::format("element {}, {} is {}, expected {} within {}", coordinates[n][0], coordinates[n][1], computed,
-                       checked[n].value, checked[n].bound);
+                       checked[n].value, ir::bound_beside(checked[n], computed));
   }
   return {};
 }
