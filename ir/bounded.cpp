@@ -228,6 +228,11 @@ Bounded BoundedArithmetic::rescaled(DType to, const Bounded& weight, const Bound
   return within(to, x.value, std::min(low(to, x), least - off), std::max(high(to, x), most + off));
 }
 
+// What a weight of 0 is of counts for nothing, or for a NaN where it is no number: both are right.
+Bounded BoundedArithmetic::weighted(DType dtype, const Bounded& weight, const Bounded& x) const {
+  return is_sure_nan(x) && weight.value.real == 0 ? unknown(dtype, x.value) : x;
+}
+
 Bounded BoundedArithmetic::cast(DType to, DType from, const Bounded& x) const {
   const Scalar value = convert(to, from, x.value);
   const Bounded settled_x = settled(from, x);

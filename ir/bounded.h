@@ -29,6 +29,7 @@ struct BoundedArithmetic {
   Bounded call(const Instruction& i, std::span<const Bounded> x) const;
   Bounded cast(DType to, DType from, const Bounded& x) const;
   Bounded rescaled(DType to, const Bounded& weight, const Bounded& x) const;
+  Bounded weighted(DType dtype, const Bounded& weight, const Bounded& x) const;
   Bounded expanded(const Instruction& i, std::span<const Bounded> operands, const Bounded& through) const;
 
   // ir/bounds.cpp

@@ -22,6 +22,7 @@ struct Exact {
   Scalar settled(DType, Scalar value) const { return value; }
   Scalar expanded(const Instruction&, std::span<const Scalar>, Scalar value) const { return value; }
   Scalar rescaled(DType, Scalar, Scalar value) const { return value; }
+  Scalar weighted(DType, Scalar, Scalar value) const { return value; }
   Scalar cast(DType to, DType from, Scalar value) const {
     if (to == DType::f32 && is_float(from)) return {.real = static_cast<float>(value.real)};
     return convert(to, from, value);

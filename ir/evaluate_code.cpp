@@ -273,16 +273,25 @@ class Compiler {
 
   // What a reduction folds, factor by factor: those that a sum may rescale have room for that. No other reader has it,
   // so that nothing of it stands in compiled_.
+  struct Term {
+    std::uint32_t value, weight = kNone;
+  };
   std::uint32_t compile_term(const Node& reduction, const Expr& e) {
+    const Term term = compile_factors(reduction, e);
+    if (term.weight == kNone) return term.value;
+    return emit({.kind = Kind::weighted, .dtype = e->dtype}, {term.value, term.weight});
+  }
+  Term compile_factors(const Node& reduction, const Expr& e) {
     if (is_call(e, Op::mul)) {
-      const std::vector<std::uint32_t> factors{compile_term(reduction, e->args[0]),
-                                               compile_term(reduction, e->args[1])};
-      return emit({.kind = Kind::call, .dtype = e->dtype, .from = e->args[1]->dtype, .op = Op::mul}, factors);
+      const Term a = compile_factors(reduction, e->args[0]), b = compile_factors(reduction, e->args[1]);
+      return {
+          emit({.kind = Kind::call, .dtype = e->dtype, .from = e->args[1]->dtype, .op = Op::mul}, {a.value, b.value}),
+          a.weight != kNone ? a.weight : b.weight};
     }
     const std::optional<RoundedWeight> rounded = match_rounded_weight(*program_, reduction, e);
-    if (!rounded) return compile(e);
-    return emit({.kind = Kind::rescaled, .dtype = e->dtype, .from = rounded->dtype},
-                {compile(e), compile(rounded->weight)});
+    if (!rounded) return {compile(e)};
+    const std::uint32_t weight = compile(rounded->weight);
+    return {emit({.kind = Kind::rescaled, .dtype = e->dtype, .from = rounded->dtype}, {compile(e), weight}), weight};
   }
 
   void find_slots(std::uint32_t instruction, std::set<std::uint32_t>& used) const {

@@ -28,6 +28,7 @@ struct Instruction {
     read,
     reduce,
     rescaled,  // a factor of a sum's term, and the weight that is rounded to `from` on its way (ir/rescaling.h)
+    weighted,  // the term of such a factor, and the weight
     let,       // all operands but the last into locals from `number` on; the value is the last one's: op's expansion
   };
   Kind kind{};

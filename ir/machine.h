@@ -6,6 +6,7 @@
 //   Value call(const Instruction&, std::span<Value>)    any row but select, && and ||
 //   Value cast(DType to, DType from, Value)
 //   Value rescaled(DType to, Value weight, Value)       of a weight rounded to `to`, perhaps at another scale
+//   Value weighted(DType, Value weight, Value)          of a term with that weight, which may be left out if it is 0
 //   Scalar value(Value)                                 the reference value
 //   std::optional<Scalar> certain(Value)                the scalar, where it is the only possible value
 //   Value either_of(DType, Value taken, Value other)    of a selection whose condition is uncertain
@@ -137,6 +138,10 @@ class Machine {
       case rescaled: {
         const Value value = eval(code_.operand(i, 0));
         return arithmetic.rescaled(i.from, eval(code_.operand(i, 1)), value);
+      }
+      case weighted: {
+        const Value value = eval(code_.operand(i, 0));
+        return arithmetic.weighted(i.dtype, eval(code_.operand(i, 1)), value);
       }
       case call: {
         if (i.places) return arithmetic.exact(i.dtype, place(number));

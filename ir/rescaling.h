@@ -14,7 +14,8 @@
 //
 // To that come two roundings of f32, for the division by t before and for the one after, and the smallest normal number
 // of f32, since what is below may count as 0. An elementwise definition or an output has no scale that could be undone:
-// whatever but such a sum reads a rounded weight reads round(w).
+// whatever but such a sum reads a rounded weight reads round(w). And a term whose weight is 0, as that of a logit of
+// -inf is, may be left out, whatever it is 0 times of.
 
 #include <optional>
 

@@ -258,6 +258,20 @@ TEST(Bounds, RowsThatSeeNothingAreNoNumbers) {
   EXPECT_FALSE(admits(c.at({1}), std::nan("")));
 }
 
+TEST(Bounds, TermsOfWeightZeroMayBeLeftOut) {
+  Case c(
+      "kernel f(x: f32[n], v: f32[n]) -> (y: f32[2]) {\n a[i in 2, j] = j < 4 + 4 * i ? x[j] : -inf\n"
+      " e[i, j] = exp(a[i, j] - max[l](a[i, l]))\n y[i] = sum[j](f32(bf16(e[i, j])) * v[j]) }",
+      {{"n", 8}});
+  c.data[1] = std::vector<float>(8, 1.0f);
+  c.data[1][7] = std::numeric_limits<float>::quiet_NaN();
+  c.inputs[1].data = c.data[1].data();
+  EXPECT_TRUE(admits(c.at({0}), std::nan("")));
+  EXPECT_TRUE(admits(c.at({0}), 1.5)) << "row 0 does not see the last key";
+  EXPECT_TRUE(admits(c.at({1}), std::nan("")));
+  EXPECT_FALSE(admits(c.at({1}), 1.5)) << "row 1 does";
+}
+
 TEST(Bounds, NarrowFunctionsAreExpandedInSinglePrecision) {
   Case c("kernel f(x: f32[n]) -> (y: f16[n]) { y[i] = gelu(f16(x[i])) }", {{"n", 1}});
   c.data[0] = {-4.6875f};  // where 1 + erf cancels
