@@ -96,11 +96,14 @@ std::string why_not_padded(const ContractionProblem& problem) {
 
 bool is_misaligned(const ContractionProblem& problem) {
   if (!why_not_padded(problem).empty()) return false;
-  const auto odd = [&](const Operand& operand, const Expr& own) {
-    const auto extent = as_integer(operand.k_contiguous ? problem.k : own);
-    return extent && *extent % (kVectorBytes / byte_size(operand.dtype())) != 0;
+  // Rows that are known to begin at odd places, or to be no rows of memory.
+  const auto odd = [](const Operand& operand) {
+    const std::int64_t vector = kVectorBytes / byte_size(operand.dtype());
+    const std::vector<Expr> strides = element_strides(*operand.source->tensor);
+    const auto is_odd = [&](const Expr& stride) { return as_integer(stride).value_or(0) % vector != 0; };
+    return as_integer(strides.back()).value_or(1) != 1 || std::any_of(strides.begin(), strides.end() - 1, is_odd);
   };
-  return odd(problem.a, problem.m) || odd(problem.b, problem.n);
+  return odd(problem.a) || odd(problem.b);
 }
 
 Partition pad_operands(const Program& program) {

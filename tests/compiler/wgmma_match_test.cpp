@@ -123,9 +123,10 @@ TEST(WgmmaMatch, TheDefaultHasRoomForItsOutputs) {
             "60 outputs of 2-byte elements take more shared memory than there is");
 }
 
+constexpr std::string_view kHalfProduct = "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j])))";
+
 // What the kernel says of its loads, where all arguments are aligned.
-std::string comment(std::string_view parameters,
-                    std::string_view definition = "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j])))") {
+std::string comment(std::string_view parameters, std::string_view definition = kHalfProduct) {
   const std::string text = fmt::format("kernel f({}) {{\n{}\n}}", parameters, definition);
   const ir::Program program = lift_reductions(ir::parse_program(text));
   const Target target = parse_target("cuda:sm_90a");
@@ -159,6 +160,20 @@ TEST(WgmmaMatch, CopiesInBulkWhereRowsLieUpwardsAtMultiplesOf16Bytes) {
   EXPECT_EQ(layer(" strides (640, 64, 1)", ""), ordinary + "x of several axes of rows has written strides");
   EXPECT_EQ(layer("", " + f32(x[b, i, j])"),
             ordinary + "x of several axes of rows is read elsewhere in the kernel too");
+}
+
+TEST(WgmmaMatch, TheDefaultCopiesWhatDoesNotLieAlignedToRowsThatDo) {
+  const Strategy& strategy = strategy_named("wgmma");
+  const Target target = parse_target("cuda:sm_90a");
+  const auto pads = [&](std::string_view x) {
+    const ir::Program program = lift_reductions(ir::parse_program(fmt::format(
+        "kernel f(x: bf16[4096, 4096]{}, w: bf16[4096, 4096]) -> (y: bf16[4096, 4096]) {{\n{}\n}}", x, kHalfProduct)));
+    return get(strategy.fallback(program, target), strategy.fields, "pad") == 1;
+  };
+  EXPECT_FALSE(pads(""));
+  EXPECT_FALSE(pads(" strides (4104, 1)"));
+  EXPECT_TRUE(pads(" strides (4097, 1)"));
+  EXPECT_TRUE(pads(" strides (1, 4096)"));
 }
 
 TEST(WgmmaMatch, CopiesWindowsInBulkAsFarAsMapsTellThem) {
