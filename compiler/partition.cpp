@@ -366,7 +366,8 @@ Partition in_kernels(const Program& needed, const Fuses& fuses) {
   return result;
 }
 
-// Each kernel is a program that stands for itself: it updates its own inputs, and its facts are of its own arguments.
+}  // namespace
+
 void keep_own(Program& kernel) {
   for (Output& output : kernel.outputs) {
     if (output.updates && !is_input(kernel, *output.updates)) output.updates = nullptr;
@@ -375,8 +376,6 @@ void keep_own(Program& kernel) {
     return fact.tensor && !is_input(kernel, *fact.tensor) && !is_output(kernel, *fact.tensor);
   });
 }
-
-}  // namespace
 
 Partition partition(const Program& canonical, const Fuses& fuses) {
   Partition result = in_kernels(without_unused(canonical), fuses);

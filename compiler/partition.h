@@ -30,4 +30,8 @@ using Fuses = std::function<Verdict(const ir::Program& group)>;
 
 Partition partition(const ir::Program& canonical, const Fuses& fuses = {});
 
+// Makes a kernel that was cut out of a program stand for itself: it updates inputs of its own alone, and its facts are
+// of its own arguments.
+void keep_own(ir::Program& kernel);
+
 }  // namespace quern::compiler

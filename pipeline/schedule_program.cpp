@@ -52,12 +52,13 @@ ScheduledKernel plain(const ir::Program& program, const Target& target) {
 // The kernel, or the kernels that its schedule makes of it.
 void add(ScheduledProgram& result, ScheduledKernel kernel, const Target& target) {
   require_legal(kernel.program, *kernel.strategy, kernel.schedule, target);
-  const auto rewritten = kernel.strategy->rewrite(kernel.program, kernel.schedule);
+  auto rewritten = kernel.strategy->rewrite(kernel.program, kernel.schedule);
   if (!rewritten) {
     result.kernels.push_back(std::move(kernel));
     return;
   }
-  const compiler::Partition& parts = rewritten->parts;
+  compiler::Partition& parts = rewritten->parts;
+  std::ranges::for_each(parts.kernels, compiler::keep_own);
   result.workspace.insert(result.workspace.end(), parts.workspace.begin(), parts.workspace.end());
   for (std::size_t i = 0; i < parts.kernels.size(); ++i) {
     if (i == rewritten->main) {

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <limits>
 #include <set>
 
 #include "ir/evaluate.h"
+#include "ir/rewrite.h"
 
 namespace quern::compiler {
 namespace {
@@ -59,6 +61,26 @@ TEST(TileOrders, TheCurveGoesFromNeighbourToNeighbour) {
     const auto [row, column] = places[t];
     EXPECT_EQ(std::abs(row - places[t - 1].first) + std::abs(column - places[t - 1].second), 1) << t;
   }
+}
+
+// Rows told at run time may be fewer than those that are walked together. Kernels compute in 32 bits.
+TEST(TileOrders, NoValueIsOfMoreTilesThanThereAre) {
+  const std::int64_t last = (std::int64_t{1} << 24) - 1;
+  const ir::VarRef tile = ir::make_var("tile"), rows = ir::make_var("rows"), columns = ir::make_var("columns");
+  std::vector<ir::Stmt> lets;
+  const TilePlace place = place_tile(tile, rows, columns, {.group = 65536}, lets);
+  std::vector<std::pair<ir::VarRef, ir::Scalar>> values{
+      {tile, {.integer = last}}, {rows, {.integer = 1}}, {columns, {.integer = last + 1}}};
+  for (const ir::Stmt& stmt : lets) {
+    const auto* let = ir::get_if<ir::Let>(stmt);
+    ir::visit(let->value, [&](const ir::Expr& part) {
+      EXPECT_LE(ir::evaluate_scalar(part, values).integer, std::numeric_limits<std::int32_t>::max()) << let->var->name;
+      return true;
+    });
+    values.emplace_back(let->var, ir::evaluate_scalar(let->value, values));
+  }
+  EXPECT_EQ(ir::evaluate_scalar(place.row, values).integer, 0);
+  EXPECT_EQ(ir::evaluate_scalar(place.column, values).integer, last);
 }
 
 }  // namespace

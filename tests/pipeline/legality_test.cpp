@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "ir/bind.h"
 #include "ir/parser.h"
+#include "ir/printer.h"
+#include "ir/verify.h"
 #include "pipeline/compile.h"
 
 #if QUERN_WITH_CUDA
@@ -103,6 +105,21 @@ TEST_P(Legality, LegalSchedulesCompileForEveryArchitecture) {
 
 INSTANTIATE_TEST_SUITE_P(Pipeline, Legality, testing::ValuesIn(kProblems),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
+
+// What a schedule makes of a kernel stands for itself: facts of one operand are none of another's copy.
+TEST(Parts, AreProgramsOfTheirOwn) {
+  const Target target = parse_target("cuda:sm_90a");
+  const ir::Program program = ir::parse_program(
+      "kernel f(x: bf16[64, 63], w: bf16[63, 65]) -> (y: bf16[64, 65]) with aligned(x, 32), aligned(y, 32) {\n"
+      "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j]))) }");
+  for (const char* schedule : {"contraction pad=yes", "contraction split_k=3", "wgmma pad=yes"}) {
+    const ScheduledProgram scheduled = schedule_program(program, target, choose_text(schedule));
+    EXPECT_GT(scheduled.kernels.size(), 1u) << schedule;
+    for (const ScheduledKernel& kernel : scheduled.kernels) {
+      EXPECT_NO_THROW(ir::verify(kernel.program)) << schedule << "\n" << ir::to_string(kernel.program);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace quern::pipeline
