@@ -82,25 +82,42 @@ Resources resources_of(const ContractionProblem& problem, const Schedule& s) {
                       bn, name(problem.b.dtype()), b)};
 }
 
+// A CPU's register tile has so many rows and two vectors of columns. Blocks of them are at most so large: what is
+// packed for a block is then used often enough, and what a block holds stays in the caches.
+struct CpuTile {
+  std::int64_t rows, most_rows, most_columns;
+};
+constexpr CpuTile kTileOf16{6, 288, 512}, kTileOf32{14, 168, 512};  // for as many vector registers
+
 // What a CPU block costs in vector operations: the product, and packing, which an element of an operand pays once per
 // block. A stored panel is read as it is.
 constexpr double kPackCost = 6;
 
+// `extent` in as few even blocks, of whole tiles, as have at most `most` elements.
+std::int64_t even_block(std::int64_t extent, std::int64_t most, std::int64_t tile) {
+  const std::int64_t blocks = (extent + most - 1) / most;
+  return round_up((extent + blocks - 1) / blocks, tile);
+}
+
 // The block whose tasks end first, on all cores.
 std::pair<std::int64_t, std::int64_t> best_cpu_block(const ContractionProblem& problem, const Target& target,
-                                                     std::int64_t tm, std::int64_t tn, bool in_panels) {
+                                                     const CpuTile& tile, std::int64_t tn, bool in_panels) {
   const std::int64_t m = static_extent(problem.m, 1024), n = static_extent(problem.n, 1024),
                      batch = static_extent(problem.batch, 1);
   std::pair<std::int64_t, std::int64_t> best;
   double least = std::numeric_limits<double>::infinity();
-  for (const std::int64_t rows : {12, 8, 6, 4, 3, 2, 1}) {
-    for (const std::int64_t columns : {16, 8, 4, 2, 1}) {
-      const std::int64_t bm = std::min(rows * tm, round_up(m, tm)), bn = std::min(columns * tn, round_up(n, tn));
-      const std::int64_t tasks = batch * ((m + bm - 1) / bm) * ((n + bn - 1) / bn);
+  for (const std::int64_t rows : {1, 2, 3, 4, 6, 12, 24, 48}) {
+    for (const std::int64_t columns : {1, 2, 4, 8, 16, 32}) {
+      const std::int64_t bm = even_block(m, std::max(tile.most_rows / rows, tile.rows), tile.rows);
+      const std::int64_t bn = even_block(n, std::max(tile.most_columns / columns, tn), tn);
+      const std::int64_t down = (m + bm - 1) / bm, across = (n + bn - 1) / bn, tasks = batch * down * across;
       const std::int64_t rounds = (tasks + target.cpu.cores - 1) / std::max(target.cpu.cores, 1);
-      const double packed = static_cast<double>(in_panels ? bm : bm + bn);
-      const double cost =
-          static_cast<double>(rounds) * (static_cast<double>(bm) * static_cast<double>(bn) + kPackCost * packed);
+      const auto rows_in = static_cast<double>(round_up(m, tile.rows)),
+                 columns_in = static_cast<double>(round_up(n, tn));
+      const double packed =
+          rows_in * static_cast<double>(across) + (in_panels ? 0 : columns_in * static_cast<double>(down));
+      const double mean = (rows_in * columns_in + kPackCost * packed) / static_cast<double>(down * across);
+      const double cost = static_cast<double>(rounds) * mean;
       if (cost >= least) continue;
       least = cost;
       best = {bm, bn};
@@ -110,12 +127,12 @@ std::pair<std::int64_t, std::int64_t> best_cpu_block(const ContractionProblem& p
 }
 
 Schedule fallback_cpu(const Program& program, const ContractionProblem& problem, const Target& target) {
-  const std::int64_t lanes = target.cpu.vector_bytes / 4;
-  const std::int64_t tm = target.cpu.vector_registers >= 32 ? 14 : 6, tn = 2 * lanes;
+  const CpuTile& tile = target.cpu.vector_registers >= 32 ? kTileOf32 : kTileOf16;
+  const std::int64_t tn = 2 * target.cpu.vector_bytes / 4;
   const std::int64_t bk = std::min<std::int64_t>(256, static_extent(problem.k, 1024));
   const bool once = can_pack_once(program, problem.contraction);
-  const auto [bm, bn] = best_cpu_block(problem, target, tm, tn, once);
-  return make(bm, bn, bk, tm, tn, 1, false, 1, 0, once);
+  const auto [bm, bn] = best_cpu_block(problem, target, tile, tn, once);
+  return make(bm, bn, bk, tile.rows, tn, 1, false, 1, 0, once);
 }
 
 Schedule fallback_aligned_gpu(const ContractionProblem& problem, const Target& target) {
@@ -179,7 +196,7 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
     };
     for (const Tile& tile : {Tile{14, 2}, Tile{12, 2}, Tile{8, 3}, Tile{6, 4}, Tile{6, 2}, Tile{8, 1}}) {
       const std::int64_t tn = tile.vectors * lanes;
-      for (const std::int64_t mc : {4, 8, 12, 18}) {
+      for (const std::int64_t mc : {4, 8, 12, 18, 32, 48}) {
         for (const std::int64_t nc : {64, 128, 256, 512, 1024}) {
           for (const std::int64_t kc : {128, 256, 384, 512}) {
             add(make(std::min(tile.tm * mc, round_up(m, tile.tm)), std::min(round_up(nc, tn), round_up(n, tn)),
