@@ -146,12 +146,13 @@ std::vector<Look> by_speed(const PeerCase& peer, Timer& timer) {
 
 // What the outputs of two sides are checked with.
 struct Check {
-  const Program& program;
+  const Program& task;
   std::span<const HostArray> inputs;
   std::uint64_t seed;
 
-  // One line per wrong output.
-  std::string faults(std::span<const HostArray> outputs, std::span<const HostArray> others) const {
+  // One line per wrong output of what computes `program`.
+  std::string faults(const Program& program, std::span<const HostArray> outputs,
+                     std::span<const HostArray> others) const {
     std::string text;
     for (const OutputCheck& check : check_outputs(program, {}, inputs, outputs, seed, others)) {
       if (!check.passed()) text += fmt::format("{}{}", text.empty() ? "" : "; ", check.text());
@@ -178,7 +179,7 @@ Finalists finalists_of(std::span<const Look> looks, const LaunchData& data, cons
     if (right.variants.size() == kFinalists || look.seconds > most) break;
     if (wrong_ways.contains(look.variant->way)) continue;
     std::vector<HostArray> outputs = data.outputs_of(look.variant->run);
-    std::string faults = check.faults(outputs, our_outputs);
+    std::string faults = check.faults(look.variant->computes.value_or(check.task), outputs, our_outputs);
     if (faults.empty()) {
       if (right.variants.empty()) {
         right.outputs = std::move(outputs);
@@ -288,7 +289,7 @@ WorkloadResult compare(const Executable& executable, std::string_view source, co
   }
   // What was interrupted before the end of a run is told to nobody, so that nobody waits for its check.
   const bool told = std::ranges::any_of(result.comparisons, [](const Comparison& c) { return !c.ratios.empty(); });
-  const std::string faults = told ? check.faults(our_outputs, others) : "";
+  const std::string faults = told ? check.faults(check.task, our_outputs, others) : "";
   result.right = faults.empty();
   result.check = faults;
   return result;

@@ -253,25 +253,25 @@ void add_fused(PeerCase& result, const Shared& product, const BiasAct& after) {
   }
 }
 
-// The product alone, left in `dtype`, then a kernel for the rest.
-void add_eager(PeerCase& result, const Device& device, const Product& p, DType dtype) {
+// The product alone, rounded, then a kernel for the rest.
+void add_eager(PeerCase& result, const Device& device, const Product& p) {
   Product alone = p;
-  alone.out = dtype;
   alone.after = {};
   const auto product = std::make_shared<const LtProduct>(device, alone);
-  const Sums sums{.shape = {p.m, p.n}, .channel = 1, .dtype = dtype, .bias = p.dtype, .out = p.out};
-  const auto rest = std::make_shared<const Eager>(device, p.after, sums);
+  const auto rest = std::make_shared<const Eager>(device, p.after, sums_of(p));
+  const Program computes = eager_program(p);
   result.library = product->library();
   std::size_t number = 0;
   for (const cublasLtMatmulAlgo_t& algorithm : product->algorithms()) {
-    result.variants.push_back(
-        {.name = fmt::format("product in {} ({}), then {}", name(dtype), heuristic(number++), p.after.text()),
-         .run =
-             [product, algorithm, rest](std::span<void* const> arguments, void* stream) {
-               product->run(algorithm, std::array{arguments[0], arguments[1], rest->sums()}, stream);
-               rest->finish(arguments, stream);
-             },
-         .way = way_of(*product, algorithm, fmt::format("sums in {}", name(dtype)))});
+    result.variants.push_back({.name = fmt::format("product ({}), then {}", heuristic(number++), p.after.text()),
+                               .run =
+                                   [product, algorithm, rest](std::span<void* const> arguments, void* stream) {
+                                     product->run(algorithm, std::array{arguments[0], arguments[1], rest->sums()},
+                                                  stream);
+                                     rest->finish(arguments, stream);
+                                   },
+                               .way = way_of(*product, algorithm, "eager"),
+                               .computes = computes});
   }
 }
 
@@ -286,11 +286,7 @@ std::optional<PeerCase> make_cublas(const Task& task) {
     const auto product = std::make_shared<const LtProduct>(task.device, *p);
     add_fused(result, product, p->after);
   }
-  if (!p->after.nothing()) {
-    add_eager(result, task.device, *p, p->out);
-    // Sums of few elements show that they were rounded in between; these don't.
-    if (p->out == DType::f16 || p->out == DType::bf16) add_eager(result, task.device, *p, DType::f32);
-  }
+  if (!p->after.nothing()) add_eager(result, task.device, *p);
   if (result.variants.empty()) return std::nullopt;
   return result;
 }

@@ -176,25 +176,16 @@ Variant fused(const Shared& convolution, const Algorithm& algorithm, const Works
 }
 
 Variant eager(const Shared& convolution, const Algorithm& algorithm, const Workspace& workspace,
-              const std::shared_ptr<const Eager>& rest, const BiasAct& after) {
+              const std::shared_ptr<const Eager>& rest, const Convolution& c) {
   return {
-      .name = fmt::format("convolution (algorithm {}), then {}", static_cast<int>(algorithm.algorithm), after.text()),
+      .name = fmt::format("convolution (algorithm {}), then {}", static_cast<int>(algorithm.algorithm), c.after.text()),
       .run =
           [=](std::span<void* const> arguments, void* stream) {
             convolution->run(algorithm, *workspace, arguments, rest->sums(), stream);
             rest->finish(arguments, stream);
           },
-      .way = "eager"};
-}
-
-std::shared_ptr<const Eager> rest_of(const Device& device, const Convolution& c) {
-  const std::int64_t p = c.out_rows(), q = c.out_columns();
-  return std::make_shared<const Eager>(device, c.after,
-                                       Sums{.shape = c.nhwc ? std::vector{c.n, p, q, c.k} : std::vector{c.n, c.k, p, q},
-                                            .channel = c.nhwc ? std::size_t{3} : std::size_t{1},
-                                            .dtype = c.dtype,
-                                            .bias = c.dtype,
-                                            .out = c.out});
+      .way = "eager",
+      .computes = eager_program(c)};
 }
 
 }  // namespace
@@ -205,7 +196,7 @@ std::optional<PeerCase> make_cudnn_convolution(const Device& device, const Convo
   if (c.n * c.c * c.k * c.out_rows() * c.out_columns() == 0) return std::nullopt;
   const auto convolution = std::make_shared<const DnnConvolution>(device, c);
   const bool fuses = c.after.act == "relu" || c.after.act == "none";
-  const auto rest = c.after.nothing() ? nullptr : rest_of(device, c);
+  const auto rest = c.after.nothing() ? nullptr : std::make_shared<const Eager>(device, c.after, sums_of(c));
   PeerCase result{.library = convolution->library(), .variants = {}};
   std::vector<Variant> eager_ones;
   for (const Algorithm& algorithm : convolution->algorithms()) {
@@ -215,7 +206,7 @@ std::optional<PeerCase> make_cudnn_convolution(const Device& device, const Convo
       continue;
     }
     if (fuses) result.variants.push_back(fused(convolution, algorithm, workspace));
-    eager_ones.push_back(eager(convolution, algorithm, workspace, rest, c.after));
+    eager_ones.push_back(eager(convolution, algorithm, workspace, rest, c));
   }
   std::ranges::move(eager_ones, std::back_inserter(result.variants));
   if (result.variants.empty()) return std::nullopt;

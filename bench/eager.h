@@ -21,6 +21,14 @@ struct Sums {
   DType out = DType::f32;
 };
 
+// Those of a product and of a convolution, rounded to the result's dtype.
+Sums sums_of(const Product& product);
+Sums sums_of(const Convolution& convolution);
+
+// What a peer that leaves those sums and the kernel behind it compute together, in the order of a launch.
+Program eager_program(const Product& product);
+Program eager_program(const Convolution& convolution);
+
 // y = act(sums + bias). The kernel is Quern's, on the default schedule.
 class Eager {
  public:

@@ -26,7 +26,8 @@ struct Task {
 struct Variant {
   std::string name;
   std::function<void(std::span<void* const> arguments, void* stream)> run;
-  std::string way = {};  // variants of one way round alike: where one is wrong none of them counts
+  std::string way = {};                  // variants of one way round alike: where one is wrong none of them counts
+  std::optional<Program> computes = {};  // where it rounds in other places than the task's program
 };
 
 struct PeerCase {

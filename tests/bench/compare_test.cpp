@@ -205,6 +205,28 @@ TEST(Compare, CountsTheFastestVariantThatIsRight) {
   EXPECT_EQ(comparison.left_out.find("; "), std::string::npos) << "one per way: " << comparison.left_out;
 }
 
+// A peer that computes twice the product and says so.
+std::optional<PeerCase> make_twice(const Task& task) {
+  const Program program = Program::parse(
+      "kernel twice(a: f32[8, 8], b: f32[8, 8]) -> (c: f32[8, 8]) { c[i, j] = 2 * sum[p](a[i, p] * b[p, j]) }");
+  const auto executable =
+      std::make_shared<const Executable>(compile(program, {.device = task.device.info().id, .use_store = false}));
+  const auto run = [executable](std::span<void* const> arguments, void* stream) {
+    executable->launch(arguments, {}, stream);
+  };
+  return PeerCase{.library = "none", .variants = {{.name = "twice", .run = run, .way = "twice", .computes = program}}};
+}
+
+TEST(Compare, ChecksAVariantByWhatItComputes) {
+  if (!has_cpu()) GTEST_SKIP() << "this build cannot run on the CPU";
+  const char* source = "matmul(m=8, n=8, k=8)";
+  const Executable executable = compile(Program::parse(source), {.device = "cpu", .use_store = false});
+  const std::array against = {Peer{"twice", "matmul", make_twice}};
+  const WorkloadResult result = compare(executable, source, {}, against, {.samples = 2});
+  EXPECT_TRUE(result.right) << result.check;
+  EXPECT_EQ(result.comparisons.at(0).disagreement, "");
+}
+
 TEST(Statistics, MediansAndGeometricMeans) {
   EXPECT_EQ(median({}), 0);
   EXPECT_EQ(median({3, 1, 2}), 2);

@@ -54,5 +54,37 @@ TEST_F(EagerTest, RoundsToTheResultsDType) {
   EXPECT_EQ(y, 0x3f80);  // 1
 }
 
+TEST(EagerProgram, RoundsTheSumsInBetween) {
+  const Product product{.m = 4,
+                        .n = 3,
+                        .k = 2,
+                        .b_transposed = true,
+                        .dtype = DType::bf16,
+                        .out = DType::bf16,
+                        .after = {.bias = true, .act = "relu"}};
+  EXPECT_EQ(eager_program(product), Program::parse(R"(
+    kernel product(a: bf16[4, 2], b: bf16[3, 2], bias: bf16[3]) -> (y: bf16[4, 3]) {
+      sums[i, j] = bf16(sum[p](f32(a[i, p]) * f32(b[j, p])))
+      y[i, j] = bf16(relu(f32(sums[i, j]) + f32(bias[j])))
+    })"));
+  const Convolution convolution{.n = 1,
+                                .c = 2,
+                                .h = 5,
+                                .w = 5,
+                                .k = 4,
+                                .r = 3,
+                                .s = 3,
+                                .padding = {1, 1, 1, 1},
+                                .nhwc = true,
+                                .dtype = DType::bf16,
+                                .out = DType::bf16,
+                                .after = {.act = "relu"}};
+  EXPECT_EQ(eager_program(convolution), Program::parse(R"(
+    kernel convolution(x: bf16[1, 5, 5, 2], f: bf16[4, 3, 3, 2]) -> (y: bf16[1, 5, 5, 4]) {
+      sums[b, p, q, o] = bf16(sum[u in 3, v in 3, i](f32(x[b, p + u - 1, q + v - 1, i] else 0) * f32(f[o, u, v, i])))
+      y[b, p, q, o] = bf16(relu(f32(sums[b, p, q, o])))
+    })"));
+}
+
 }  // namespace
 }  // namespace quern::bench
