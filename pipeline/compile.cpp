@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -135,6 +137,50 @@ LoweredKernel lower(const ScheduledKernel& kernel, std::size_t k, const VariantF
   return result;
 }
 
+struct LoweredVariant {
+  Variant planned;
+  std::vector<LoweredKernel> kernels;
+};
+
+LoweredVariant lower_variant(const ScheduledProgram& scheduled, const VariantFacts& variant, int number,
+                             const Target& target) {
+  LoweredVariant result;
+  std::vector<ir::Kernel> threads;
+  std::vector<ir::Program> programs;
+  std::string note;
+  for (std::size_t k = 0; k < scheduled.kernels.size(); ++k) {
+    const ScheduledKernel& kernel = scheduled.kernels[k];
+    programs.push_back(kernel.program);
+    threads.emplace_back();
+    if (!kernel.program.externs.empty()) continue;  // it is written already
+    const LoweredKernel& lowered = result.kernels.emplace_back(lower(kernel, k, variant, number, target));
+    threads.back() = lowered.thread;
+    if (lowered.note.empty()) continue;
+    // By number: a program that is equal up to names takes the plan from the store.
+    note += fmt::format("{}kernel {}: {}", note.empty() ? "" : "; ", k + 1, lowered.note);
+  }
+  result.planned = plan_variant(scheduled.program, variant.guards, scheduled.workspace, threads, programs);
+  result.planned.name = variant.name;
+  result.planned.note = std::move(note);
+  return result;
+}
+
+// Each variant on a thread of its own, where there is one to be had: they have nothing to do with one another. What the
+// passes leave is dumped in order.
+std::vector<LoweredVariant> lower_variants(const ScheduledProgram& scheduled, const Target& target, bool first_only) {
+  const std::vector<VariantFacts> variants = variants_of(scheduled, target);
+  const std::launch how = dumps() ? std::launch::deferred : std::launch::async | std::launch::deferred;
+  std::vector<std::future<LoweredVariant>> others;
+  for (std::size_t v = 1; v < (first_only ? 1 : variants.size()); ++v) {
+    others.push_back(
+        std::async(how, [&, v] { return lower_variant(scheduled, variants[v], static_cast<int>(v), target); }));
+  }
+  std::vector<LoweredVariant> result;
+  result.push_back(lower_variant(scheduled, variants.front(), 0, target));
+  for (std::future<LoweredVariant>& other : others) result.push_back(other.get());
+  return result;
+}
+
 }  // namespace
 
 void check_spills(const std::vector<LoweredKernel>& kernels, const std::vector<Resources>& resources) {
@@ -153,32 +199,9 @@ Artifact compile(const ScheduledProgram& scheduled, const Target& target, const 
   const Clock::time_point start = Clock::now();
   Artifact artifact;
   artifact.plan = plan_frame(scheduled.program, target);
-  std::vector<ir::Program> programs;
-  for (const ScheduledKernel& kernel : scheduled.kernels) programs.push_back(kernel.program);
-
-  for (const VariantFacts& variant : variants_of(scheduled, target)) {
-    const int number = static_cast<int>(artifact.plan.variants.size());
-    std::vector<ir::Kernel> threads;
-    for (std::size_t k = 0; k < scheduled.kernels.size(); ++k) {
-      const ScheduledKernel& kernel = scheduled.kernels[k];
-      if (!kernel.program.externs.empty()) {
-        threads.emplace_back();  // it is written already
-        continue;
-      }
-      artifact.kernels.push_back(lower(kernel, k, variant, number, target));
-      threads.push_back(artifact.kernels.back().thread);
-    }
-    std::string note;
-    for (const LoweredKernel& kernel : artifact.kernels) {
-      if (kernel.variant != number || kernel.note.empty()) continue;
-      // By number: a program that is equal up to names takes the plan from the store.
-      note += fmt::format("{}kernel {}: {}", note.empty() ? "" : "; ", kernel.number + 1, kernel.note);
-    }
-    Variant planned = plan_variant(scheduled.program, variant.guards, scheduled.workspace, threads, programs);
-    planned.name = variant.name;
-    planned.note = std::move(note);
-    artifact.plan.variants.push_back(std::move(planned));
-    if (options.fast_variant_only) break;
+  for (LoweredVariant& variant : lower_variants(scheduled, target, options.fast_variant_only)) {
+    std::ranges::move(variant.kernels, std::back_inserter(artifact.kernels));
+    artifact.plan.variants.push_back(std::move(variant.planned));
   }
   validate(artifact.plan);
   artifact.binary.target = to_text(target);

@@ -7,6 +7,9 @@
 
 namespace quern::pipeline {
 
+// Whether QUERN_DUMP asks for anything. Thread-safe.
+bool dumps();
+
 // Logs `text()` where QUERN_DUMP asks for this pass. Thread-safe.
 void dump(std::string_view pass, const std::function<std::string()>& text);
 

@@ -1,7 +1,6 @@
 #include "codegen/cuda/prelude.h"
 
 #include <algorithm>
-#include <cctype>
 #include <set>
 #include <unordered_set>
 
@@ -13,8 +12,9 @@ namespace {
 
 constexpr std::string_view kMarker = "\n// @";
 
-bool begins_name(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
-bool continues_name(char c) { return begins_name(c) || std::isdigit(static_cast<unsigned char>(c)); }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool begins_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool continues_name(char c) { return begins_name(c) || is_digit(c); }
 
 std::vector<std::string_view> words(std::string_view line) {
   std::vector<std::string_view> result;
@@ -124,10 +124,10 @@ std::vector<std::string> read_reserved() {
 }  // namespace
 
 std::vector<std::string_view> identifiers(std::string_view text) {
-  std::vector<std::string_view> names;
+  std::unordered_set<std::string_view> found;
   std::size_t i = 0;
   while (i < text.size()) {
-    if (text.substr(i, 2) == "//") {
+    if (text[i] == '/' && text.substr(i, 2) == "//") {
       i = std::min(text.find('\n', i), text.size());
     } else if (text[i] == '"') {
       for (++i; i < text.size() && text[i] != '"'; ++i) {
@@ -137,28 +137,28 @@ std::vector<std::string_view> identifiers(std::string_view text) {
     } else if (begins_name(text[i])) {
       const std::size_t begin = i;
       while (i < text.size() && continues_name(text[i])) ++i;
-      names.push_back(text.substr(begin, i - begin));
-    } else if (std::isdigit(static_cast<unsigned char>(text[i]))) {
+      found.insert(text.substr(begin, i - begin));
+    } else if (is_digit(text[i])) {
       while (i < text.size() && continues_name(text[i])) ++i;
     } else {
       ++i;
     }
   }
+  std::vector<std::string_view> names(found.begin(), found.end());
   std::ranges::sort(names);
-  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 
 std::span<const PreludePiece> prelude_pieces() {
-  static const std::vector<PreludePiece> pieces = read_pieces();
-  return pieces;
+  static const std::vector<PreludePiece> kPieces = read_pieces();
+  return kPieces;
 }
 
 std::string prelude_for(std::string_view text) { return Selection(text).print(); }
 
 std::span<const std::string> reserved_names() {
-  static const std::vector<std::string> names = read_reserved();
-  return names;
+  static const std::vector<std::string> kNames = read_reserved();
+  return kNames;
 }
 
 }  // namespace quern::codegen

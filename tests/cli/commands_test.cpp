@@ -102,6 +102,23 @@ TEST_F(Commands, CompileWritesWhatItEmits) {
   EXPECT_EQ(document(to_file)["file"], "add.tile");
 }
 
+#if QUERN_WITH_CUDA
+// Variants are lowered side by side, and told of one after the other.
+TEST_F(Commands, DumpsComeInOrder) {
+  const Outcome outcome = quern({"compile", "add(n=n)", "--target", "cuda:sm_90a", "--emit", "plan"},
+                                {.variables = {{"QUERN_DUMP", "all"}}});
+  if (outcome.code == 2 && outcome.err.find("NVRTC") != std::string::npos) GTEST_SKIP() << outcome.err;
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  std::size_t at = 0;
+  for (const char* variant : {"variant: aligned", "variant: any", "variant: large"}) {
+    for (const char* pass : {"after emit:", variant, "after expand_tiles:", "after hoist:"}) {
+      ASSERT_NE(at = outcome.err.find(pass, at), std::string::npos) << variant << ", " << pass << "\n" << outcome.err;
+    }
+  }
+  EXPECT_EQ(count(outcome.err, "after hoist:"), 3);
+}
+#endif
+
 TEST_F(Commands, CompileSavesAheadOfTime) {
   EXPECT_TRUE(contains(output({"compile", "add(n=n)", "--device", "cpu", "-o", "add.qx"}), "saved to add.qx"));
   const Executable loaded = Executable::load(path("add.qx"), "cpu");
