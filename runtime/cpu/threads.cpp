@@ -71,14 +71,9 @@ struct Arena {
   tbb::task_arena workers;
 };
 
-// The arena in use, held by launches while they run, so that it may be replaced at any time. Never destroyed.
+// The arena in use, held by launches while they run, so that it may be replaced at any time.
 class Pool {
  public:
-  static Pool& instance() {
-    static Pool* const pool = new Pool;
-    return *pool;
-  }
-
   std::shared_ptr<Arena> arena() {
     const std::lock_guard lock(mutex_);
     if (!arena_) arena_ = std::make_shared<Arena>(default_count());
@@ -95,6 +90,14 @@ class Pool {
   std::shared_ptr<Arena> arena_;
 };
 
+// There from the program's first instruction, since ThreadSanitizer would not see here who waits for whom to make it,
+// and never destroyed: launches may outlive static objects.
+constinit union Kept {
+  constexpr Kept() : pool() {}
+  ~Kept() {}
+  Pool pool;
+} kept;
+
 void run_range(CpuKernelFunction function, CpuKernelArguments arguments, std::int64_t begin, std::int64_t end,
                std::size_t scratch_bytes) {
   thread_local ThreadMemory scratch;
@@ -106,17 +109,17 @@ void run_range(CpuKernelFunction function, CpuKernelArguments arguments, std::in
 
 }  // namespace
 
-int thread_count() { return Pool::instance().arena()->workers.max_concurrency(); }
+int thread_count() { return kept.pool.arena()->workers.max_concurrency(); }
 
 void set_thread_count(int count) {
   if (count < 0) fail("{} threads; give a number from 1 on, or 0 for the default", count);
-  Pool::instance().resize(count);
+  kept.pool.resize(count);
 }
 
 void run_blocks(CpuKernelFunction function, const CpuKernelArguments& arguments, std::int64_t blocks,
                 std::size_t scratch_bytes) {
   if (blocks <= 0) return;
-  const std::shared_ptr<Arena> arena = Pool::instance().arena();
+  const std::shared_ptr<Arena> arena = kept.pool.arena();
   const std::int64_t threads = arena->workers.max_concurrency();
   if (blocks == 1 || threads == 1) return run_range(function, arguments, 0, blocks, scratch_bytes);
   // Several chunks for each thread, so that slow ones cost little; each call runs many blocks where they are small.
