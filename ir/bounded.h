@@ -1,6 +1,7 @@
 #pragma once
 // Scalars with an interval of what other right computations of them give: the arithmetic of ir/bounds.h. Inside ir/.
 
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -13,7 +14,8 @@ struct Bounded {
   Scalar value;   // of the reference
   double lo = 0;  // unless `sure`: ends of the interval; unknown values have infinite ends and may be NaN
   double hi = 0;
-  bool sure = false;  // nothing but `value`
+  // Nothing but `value`. A word, not a byte: a copy of the whole would wait for a byte that was just written.
+  std::uint64_t sure = false;
 };
 
 struct BoundedArithmetic {

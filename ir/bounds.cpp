@@ -41,10 +41,10 @@ struct Lifted {
 Lifted lifted(const BoundedArithmetic& arithmetic, const ReduceCode& reduce, const Bounded& element) {
   const DType acc = reduce.accumulator;
   const double value = convert(DType::f64, reduce.element, element.value).real;
-  if (acc == reduce.element) return {low(acc, element), high(acc, element), value, element.sure};
+  if (acc == reduce.element) return {low(acc, element), high(acc, element), value, element.sure != 0};
   const Bounded cast = arithmetic.cast(acc, reduce.element, element);
   const double lo = low(acc, cast), hi = high(acc, cast);
-  if (!is_float(acc) || std::isnan(value)) return {lo, hi, value, element.sure};
+  if (!is_float(acc) || std::isnan(value)) return {lo, hi, value, element.sure != 0};
   return {std::min(lo, value), std::max(hi, value), value, element.sure && lo == value && hi == value};
 }
 

@@ -310,7 +310,9 @@ class Machine {
     bool certain = true;
     for (std::uint32_t d = 0; d < i.count; ++d) {
       const std::uint32_t operand = code_.operand(i, d);
-      if (code_.instructions[operand].places) {
+      if (const Instruction& at = code_.instructions[operand]; at.kind == Instruction::Kind::index) {
+        coordinate[d] = slots_[at.number];
+      } else if (at.places) {
         coordinate[d] = place(operand).integer;
       } else {
         const Value value = eval(operand);
@@ -326,8 +328,11 @@ class Machine {
       return arithmetic.unknown(i.dtype, {});
     }
     const std::span<const std::int64_t> at(coordinate, i.count);
-    const Value value =
-        read.input != kNone ? arithmetic.exact(i.dtype, load_input(read.input, at)) : element(read.definition, at);
+    if (read.input != kNone) {
+      const Scalar value = load_input(read.input, at);
+      return certain ? arithmetic.exact(i.dtype, value) : arithmetic.unknown(i.dtype, value);
+    }
+    const Value value = element(read.definition, at);
     return certain ? value : arithmetic.unknown(i.dtype, arithmetic.value(value));
   }
 
