@@ -3,10 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "ir/bounds.h"
+#include "ir/generate.h"
 #include "ir/tensor.h"
 #include "pipeline/compile.h"
 #include "pipeline/schedule_program.h"
@@ -25,14 +28,39 @@ struct DeviceArguments {
 DeviceArguments device_arguments(const ir::Program& program, std::span<const std::int64_t> sizes,
                                  runtime::Device& device, std::uint64_t seed);
 
-// Runs a compiled program on inputs made from `seed` over poisoned outputs, and compares every output element with the
-// reference (of large outputs corners and some others). Empty: right; else the first that is wrong, or what the
-// simulator found.
+// What a program gives on inputs made from `seed`: computed once, when a run has come to its end without findings,
+// since it takes longer than most runs.
+class Reference {
+ public:
+  Reference(const ir::Program& program, std::span<const std::int64_t> sizes, std::uint64_t seed);
+
+  // Runs a compiled program over poisoned outputs and compares every output element (of large outputs corners and some
+  // others). Empty: right; else the first that is wrong, or what the simulator found. Thread-safe.
+  std::string mismatch(const Artifact& artifact, runtime::Device& device) const;
+  // The same of what `choose` makes of the program; else what is wrong and what to paste to see it again. Thread-safe.
+  std::string differ(runtime::Device& device, const ChooseSchedule& choose) const;
+
+ private:
+  struct Output {
+    std::vector<ir::Coordinate> coordinates;
+    std::vector<ir::Checked> expected;
+  };
+
+  void evaluate() const;
+  std::string difference(std::size_t number, const ir::HostTensor& computed) const;
+
+  ir::Program program_;
+  std::vector<std::int64_t> sizes_;
+  std::uint64_t seed_;
+  std::vector<ir::OwnedTensor> inputs_;
+  mutable std::once_flag evaluated_;
+  mutable std::vector<Output> outputs_;
+};
+
+// For one run.
 std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
                      runtime::Device& device, std::uint64_t seed);
 
-// Compiles the program for `device` by `choose`, runs it on inputs made from `seed` over poisoned outputs, and compares
-// every output element with the reference. Empty: right; else what is wrong and what to paste to see it again.
 std::string differ(const ir::Program& program, std::span<const std::int64_t> sizes, runtime::Device& device,
                    const ChooseSchedule& choose, std::uint64_t seed);
 

@@ -203,13 +203,14 @@ TEST(Hopper, ConsumersTakeTurnsAndReadTheFirstOperandFromRegisters) {
   const ir::Program program = ir::parse_program(
       "kernel f(x: bf16[250, 200], w: bf16[200, 190]) -> (y: bf16[250, 190]) {\n"
       "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j]))) }");
+  const Reference reference(program, {}, 1);
   for (const char* schedule :
        {"block=64x64x64 tiles=pingpong stages=2", "block=64x64x64 tiles=pingpong stages=5",
         "block=64x48x64 consumers=3 tiles=pingpong stages=3", "block=64x64x64 tiles=pingpong stages=4 cluster=2x1",
         "block=128x64x64 a=registers stages=2", "block=64x64x64 tiles=pingpong a=registers"}) {
     const std::string text = std::string("wgmma ") + schedule;
     const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
-    EXPECT_EQ(mismatch(artifact, program, {}, simulator, 1), "") << text;
+    EXPECT_EQ(reference.mismatch(artifact, simulator), "") << text;
   }
 }
 
@@ -219,11 +220,12 @@ TEST(Hopper, RowsAreWalkedInGroupsOfAnySize) {
   const ir::Program program = ir::parse_program(
       "kernel f(x: bf16[m, 64], w: bf16[64, n]) -> (y: bf16[m, n]) {\n"
       "y[i, j] = bf16(sum[p](f32(x[i, p]) * f32(w[p, j]))) }");
-  for (const char* order : {"raster=65536", "raster=64 order=hilbert"}) {
-    const std::string text = std::string("wgmma block=64x16x64 consumers=1 ") + order;
-    const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
-    for (const auto& sizes : {std::array<std::int64_t, 2>{64, 4096}, {130, 40}}) {
-      EXPECT_EQ(mismatch(artifact, program, sizes, simulator, 1), "") << text << " n=" << sizes[1];
+  for (const auto& sizes : {std::array<std::int64_t, 2>{64, 4096}, {130, 40}}) {
+    const Reference reference(program, sizes, 1);
+    for (const char* order : {"raster=65536", "raster=64 order=hilbert"}) {
+      const std::string text = std::string("wgmma block=64x16x64 consumers=1 ") + order;
+      const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
+      EXPECT_EQ(reference.mismatch(artifact, simulator), "") << text << " n=" << sizes[1];
     }
   }
 }
@@ -274,10 +276,11 @@ TEST_P(HopperCases, AgreesWithTheReferenceAndHasNoFindings) {
     text = compiler::to_string(chosen);
     return chosen;
   };
+  const Reference reference(program, {}, 1);
   for (int turn = 0; turn < 6; ++turn) {
     const Artifact artifact = compile(schedule_program(program, target, choose), target);
     EXPECT_NE(text, "") << "served by another strategy";
-    EXPECT_EQ(mismatch(artifact, program, {}, simulator, static_cast<std::uint64_t>(turn)), "") << text;
+    EXPECT_EQ(reference.mismatch(artifact, simulator), "") << text;
   }
 }
 
