@@ -14,8 +14,8 @@
 #include "api/host.h"
 #include "base/error.h"
 #include "ir/bounds.h"
-#include "ir/rewrite.h"
 #include "ir/scalar.h"
+#include "ir/sharing.h"
 #include "quern/host.h"
 
 namespace quern {
@@ -27,9 +27,6 @@ using Coordinate = ir::Coordinate;
 constexpr double kAllOperations = 1e8;
 constexpr std::int64_t kChosen = 4096;
 constexpr std::size_t kMostDifferent = 512;
-// Of reductions of reductions, which neighbours along the last dimension share: so many elements of each row chosen,
-// and as many fewer rows.
-constexpr std::int64_t kSharing = 16;
 // Tiles are of multiples of so many elements: seams lie between two of them.
 constexpr std::int64_t kTileUnit = 16;
 constexpr std::int64_t kSeams = 256;  // of a dimension, at most
@@ -65,28 +62,6 @@ std::vector<std::int64_t> edges(std::int64_t extent) {
     if (place >= 0 && place < extent) places.insert(place);
   }
   return {places.begin(), places.end()};
-}
-
-// Whether an element takes reductions of reductions.
-bool is_nested(const ir::Program& program) {
-  std::set<const ir::Tensor*> reduced;  // what depends on a reduction
-  const auto depends = [&](const ir::Expr& e) {
-    bool found = false;
-    ir::visit(e, [&](const ir::Expr& node) {
-      found = found || node->reduce || (node->kind == ir::ExprKind::read && reduced.contains(node->tensor.get()));
-      return !found;
-    });
-    return found;
-  };
-  bool nested = false;
-  for (const ir::Definition& definition : program.definitions) {
-    ir::visit(definition.value, [&](const ir::Expr& node) {
-      if (node->reduce) nested = nested || std::ranges::any_of(node->args, depends);
-      return !nested;
-    });
-    if (depends(definition.value)) reduced.insert(definition.tensor.get());
-  }
-  return nested;
 }
 
 // The elements in which two arrays differ most, at most `most` of them; a NaN differs from all but another.
@@ -260,7 +235,7 @@ bool checks_everything(const ir::Program& program, const SymbolValues& symbols) 
 
 std::vector<Expected> expect_outputs(const ir::Program& program, const SymbolValues& symbols,
                                      std::span<const HostArray> inputs, std::uint64_t seed, bool all) {
-  const std::int64_t sharing = is_nested(program) ? kSharing : 1;
+  const std::int64_t sharing = ir::elements_in_row(program);
   std::vector<Expected> expected;
   for (std::size_t i = 0; i < program.outputs.size(); ++i) {
     std::vector<std::int64_t> places = places_of(symbols.shape(*program.outputs[i].tensor), all, sharing, seed);
@@ -273,6 +248,7 @@ std::vector<Expected> expect_outputs(const ir::Program& program, const SymbolVal
 std::vector<OutputCheck> compare_outputs(const ir::Program& program, const SymbolValues& symbols,
                                          std::span<const HostArray> inputs, std::span<const HostArray> outputs,
                                          std::span<const Expected> expected, std::span<const HostArray> others) {
+  const std::size_t most = kMostDifferent / static_cast<std::size_t>(ir::elements_in_row(program));
   std::vector<OutputCheck> checks;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const ir::Tensor& tensor = *program.outputs[i].tensor;
@@ -283,9 +259,7 @@ std::vector<OutputCheck> compare_outputs(const ir::Program& program, const Symbo
     OutputCheck check{.output = tensor.name, .elements = computed.size(), .worst_index = {}};
     note(check, computed, expected[i]);
     if (!others.empty()) {
-      Expected more{.places = most_different(computed, others[i],
-                                             is_nested(program) ? kMostDifferent / kSharing : kMostDifferent),
-                    .values = {}};
+      Expected more{.places = most_different(computed, others[i], most), .values = {}};
       std::erase_if(more.places,
                     [&](std::int64_t place) { return std::ranges::binary_search(expected[i].places, place); });
       more.values = reference(program, symbols, inputs, i, more.places);

@@ -8,14 +8,13 @@
 #include "base/numeric.h"
 #include "ir/bounds.h"
 #include "ir/rewrite.h"
+#include "ir/sharing.h"
 
 namespace quern::autotune {
 namespace {
 
 constexpr double kWork = 2e7;  // steps that a check may cost
 constexpr std::int64_t kMost = 4096, kLeast = 512;
-// Elements of one row that are looked at together where they share reductions, as a softmax's do.
-constexpr std::int64_t kSharing = 16;
 
 // Steps behind a value, roughly: of reductions, and one for each element of a definition. What lies inside a reduction
 // counts once for each point of those of its axes that it depends on: what does not is computed once.
@@ -30,8 +29,6 @@ class Steps {
   }
 
   double most() const { return most_; }
-  // Whether reductions are of what is computed before, or of reductions.
-  bool nested() const { return nested_; }
 
  private:
   double of(const ir::Expr& e) {
@@ -52,7 +49,6 @@ class Steps {
         const bool is_read = part->kind == ir::ExprKind::read && known_.contains(part->tensor.get());
         if (!is_read && part->kind != ir::ExprKind::reduce) return true;
         const double own = is_read ? known_[part->tensor.get()] : of_reduction(*part);
-        nested_ = true;
         steps += own * extent(node.reduce->axes, part);
         return false;
       });
@@ -71,7 +67,6 @@ class Steps {
 
   std::map<const ir::Tensor*, double> known_;
   double most_ = 1;
-  bool nested_ = false;
 };
 
 // Corners and what lies beside them along the last axis, where ragged tiles end; then seeded places, `sharing` in a
@@ -110,7 +105,7 @@ Verification verify(runtime::LoadedProgram& loaded, const ir::Program& program, 
   loaded.launch(data.pointers(0), {}, nullptr, nullptr);
   device.synchronize(nullptr);
   const Steps steps(program);
-  const std::int64_t sharing = steps.nested() ? kSharing : 1;
+  const std::int64_t sharing = ir::elements_in_row(program);
   const auto count = static_cast<std::int64_t>(
       std::clamp(kWork / steps.most() * static_cast<double>(sharing), double{kLeast}, double{kMost}));
   const std::vector<ir::HostTensor> inputs = data.inputs();
