@@ -105,6 +105,13 @@ void* place(const runtime::Buffer& buffer, const ir::OwnedTensor& tensor) {
 
 constexpr std::byte kPoison{0xff};  // of outputs before a run
 
+// What is wrong and what to paste to see it again.
+std::string report(const std::string& what, const ir::Program& program, std::span<const std::int64_t> sizes,
+                   std::uint64_t seed, runtime::Device& device, const std::string& schedules) {
+  return fmt::format("{}\nseed {}, sizes [{}], on {}, schedules {}\n{}", what, seed, join(sizes), device.info().id,
+                     schedules, ir::to_string(program));
+}
+
 std::uint64_t setting(const char* name, std::uint64_t fallback) {
   const char* text = std::getenv(name);
   return text ? std::strtoull(text, nullptr, 10) : fallback;
@@ -335,13 +342,15 @@ void Reference::evaluate() const {
   std::vector<ir::HostTensor> inputs;
   for (const ir::OwnedTensor& input : inputs_) inputs.push_back(input.host);
   const std::vector<ir::OwnedTensor> outputs = ir::allocate_outputs(program_, sizes_);
+  std::vector<Output> all;
   for (std::size_t o = 0; o < outputs.size(); ++o) {
-    Output& output = outputs_.emplace_back();
+    Output& output = all.emplace_back();
     if (outputs[o].bytes.empty()) continue;
     output.coordinates =
         checked_coordinates(outputs[o].host.shape, steps_behind(bound, *bound.outputs[o].tensor), seed_);
     output.expected = ir::evaluate_with_bounds(program_, sizes_, inputs, o, output.coordinates);
   }
+  outputs_ = std::move(all);
 }
 
 std::string Reference::mismatch(const Artifact& artifact, runtime::Device& device) const {
@@ -395,13 +404,6 @@ std::string Reference::difference(std::size_t number, const ir::HostTensor& comp
 std::string mismatch(const Artifact& artifact, const ir::Program& program, std::span<const std::int64_t> sizes,
                      runtime::Device& device, std::uint64_t seed) {
   return Reference(program, sizes, seed).mismatch(artifact, device);
-}
-
-// What to paste to see it again.
-static std::string report(const std::string& what, const ir::Program& program, std::span<const std::int64_t> sizes,
-                          std::uint64_t seed, runtime::Device& device, const std::string& schedules) {
-  return fmt::format("{}\nseed {}, sizes [{}], on {}, schedules {}\n{}", what, seed, join(sizes), device.info().id,
-                     schedules, ir::to_string(program));
 }
 
 std::string Reference::differ(runtime::Device& device, const ChooseSchedule& choose) const {
