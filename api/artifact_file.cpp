@@ -9,6 +9,7 @@
 //         64 ..      head: JSON with program, schedule, origins, target, plan
 //         64 + H ..  binary: a cubin or an ELF object
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <ios>
 #include <iterator>
@@ -77,29 +79,41 @@ std::string encode(const Compiled& compiled) {
   return text;
 }
 
-// Writes beside `path` and moves it there, so that no reader ever sees a part.
+// Whether all of it could be written; else errno says why not.
+bool write_all(int file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t count = write(file, text.data(), text.size());
+    if (count < 0 && errno != EINTR) return false;
+    if (count > 0) text.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+// Into what is no file of its own: a device, a pipe.
+void write_into(const std::string& path, std::string_view text) {
+  const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  const bool done = file >= 0 && write_all(file, text);
+  const int error = errno;
+  if (file >= 0) close(file);
+  if (!done) fail("cannot write {}: {}", path, std::strerror(error));
+}
+
+// Writes beside the file that `path` names, through links, and moves it there, so that no reader ever sees a part.
 void write_whole(const std::string& path, std::string_view text) {
-  std::string temporary = path + ".XXXXXX";
+  std::error_code none;
+  const std::filesystem::file_status status = std::filesystem::status(path, none);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) return write_into(path, text);
+  const std::filesystem::path real = std::filesystem::weakly_canonical(path, none);
+  const std::string file_name = real.empty() ? path : real.string();
+  std::string temporary = file_name + ".XXXXXX";
   const int file = mkstemp(temporary.data());
   if (file < 0) fail("cannot write {}: {}", path, std::strerror(errno));
-  const auto give_up = [&] {
-    const int error = errno;
-    close(file);
-    unlink(temporary.c_str());
-    fail("cannot write {}: {}", path, std::strerror(error));
-  };
-  for (std::size_t done = 0; done < text.size();) {
-    const ssize_t count = write(file, text.data() + done, text.size() - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) give_up();
-    done += static_cast<std::size_t>(count);
-  }
-  if (fchmod(file, 0644) != 0 || fsync(file) != 0) give_up();
-  if (close(file) != 0 || rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    unlink(temporary.c_str());
-    fail("cannot write {}: {}", path, std::strerror(error));
-  }
+  const bool written = write_all(file, text) && fchmod(file, 0644) == 0 && fsync(file) == 0;
+  const int error = errno;
+  if (close(file) == 0 && written && rename(temporary.c_str(), file_name.c_str()) == 0) return;
+  const int reason = written ? errno : error;
+  unlink(temporary.c_str());
+  fail("cannot write {}: {}", path, std::strerror(reason));
 }
 
 [[noreturn]] void fail_damaged(const std::string& path, std::string_view why) {

@@ -1,6 +1,8 @@
 // Compiling, launching, saving and loading through the public interface, on the CPU.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -168,6 +170,25 @@ TEST_F(Executables, FilesThatCannotBeReachedAreNamed) {
             "cannot read " + path("nothing") + ": No such file or directory");
   EXPECT_EQ(error_of([&] { Executable::load(folder_.string()); }),
             "cannot read " + folder_.string() + ": Is a directory");
+}
+
+TEST_F(Executables, LinksAreFollowedAndPipesWrittenInto) {
+  const Executable add = compile(Program::parse("add(n=8)"), kOnCpu);
+  std::ofstream(path("real")) << "old";
+  std::filesystem::create_symlink(path("real"), path("link"));
+  add.save(path("link"));
+  EXPECT_TRUE(std::filesystem::is_symlink(path("link")));
+  EXPECT_EQ(Executable::load(path("real")).emit(Stage::plan), add.emit(Stage::plan));
+
+  ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
+  const int pipe = open(path("pipe").c_str(), O_RDWR | O_NONBLOCK);
+  std::string received(1 << 20, ' ');
+  ASSERT_GE(fcntl(pipe, F_SETPIPE_SZ, static_cast<int>(received.size())), 0);
+  add.save(path("pipe"));
+  const ssize_t count = ::read(pipe, received.data(), received.size());
+  ::close(pipe);
+  EXPECT_TRUE(std::filesystem::is_fifo(path("pipe")));
+  EXPECT_EQ(count, static_cast<ssize_t>(std::filesystem::file_size(path("real"))));
 }
 
 TEST_F(Executables, ThreadsShareOne) {
