@@ -165,6 +165,7 @@ std::vector<ir::Expr> unwrap_sizes(const std::vector<Dim>& sizes, std::string_vi
 
 Expr Expr::boolean(bool value) { return wrap(ir::boolean(value)); }
 Expr Expr::integer(std::int64_t value) { return number(ir::constant(DType::i64, value)); }
+Expr Expr::natural(std::uint64_t value) { return wrap(ir::constant(DType::u64, static_cast<std::int64_t>(value))); }
 Expr Expr::real(double value) { return number(ir::constant(DType::f64, value)); }
 
 DType Expr::dtype() const {

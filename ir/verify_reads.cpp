@@ -33,7 +33,10 @@ class Checker {
   const std::string& owner() const { return definition_.tensor->name; }
 
   void enter(const Axis& axis, Assumptions& facts) {
-    ensure(axes_.emplace(axis.var, axis).second, "an axis is bound once on the way to a node");
+    if (!axes_.emplace(axis.var, axis).second) {
+      fail("the definition of {} reduces over its axis {} twice at once; give one of the two an axis of its own",
+           owner(), axis.var->name);
+    }
     if (prove(less_equal(axis.hi, axis.lo), facts) == true) empty_.insert(axis.var);
     facts = facts.with(axis);
   }

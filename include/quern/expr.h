@@ -25,7 +25,7 @@ struct Variable;
 }  // namespace ir
 
 // An expression of one dtype, or a number without one, which takes the dtype that it meets: in `x * 0.5` that of x.
-// Integers that meet nothing are i64, other numbers f32.
+// Integers that meet nothing are i64, other numbers f32; an integer of 2^63 or more is of dtype u64.
 class QUERN_API Expr {
  public:
   // Numbers are expressions; a bool is one of dtype bool. Nothing else converts.
@@ -33,7 +33,7 @@ class QUERN_API Expr {
   Expr(T value) : Expr(boolean(value)) {}  // NOLINT
   template <std::integral T>
     requires(!std::same_as<T, bool>)
-  Expr(T value) : Expr(integer(static_cast<std::int64_t>(value))) {}  // NOLINT
+  Expr(T value) : Expr(whole(value)) {}  // NOLINT
   template <std::floating_point T>
   Expr(T value) : Expr(real(static_cast<double>(value))) {}  // NOLINT
 
@@ -50,7 +50,13 @@ class QUERN_API Expr {
 
  private:
   static Expr boolean(bool value);
+  template <std::integral T>
+  static Expr whole(T value) {
+    const auto bits = static_cast<std::uint64_t>(value);
+    return std::unsigned_integral<T> && bits >> 63 != 0 ? natural(bits) : integer(static_cast<std::int64_t>(value));
+  }
   static Expr integer(std::int64_t value);
+  static Expr natural(std::uint64_t value);
   static Expr real(double value);
 
   std::shared_ptr<const ir::Expr> expr_;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "tests/api/arrays.h"
 
 namespace quern::test {
@@ -136,6 +138,35 @@ TEST(Expressions, TooDeepOnesAreRefusedWhereTheyGrow) {
   };
   EXPECT_EQ(error_of(grow),
             "an expression is nested 401 deep, at most 400 are allowed; give parts of it definitions of their own");
+}
+
+TEST(Builder, AnAxisIsReducedOverOnceAtATime) {
+  const auto built = [](const auto& value) {
+    ProgramBuilder b("test");
+    const Tensor x = b.input("x", DType::f32, {3});
+    b.output(b.compute("y", {1}, [&](Expr) { return value(x); }));
+    return b.build();
+  };
+  const Axis k("k", 3);
+  const std::string twice =
+      "the definition of y reduces over its axis k twice at once; give one of the two an axis of its own";
+  EXPECT_EQ(error_of([&] { built([&](const Tensor& x) { return sum({k}, x(k) * sum({k}, x(k))); }); }), twice);
+  EXPECT_EQ(error_of([&] { built([&](const Tensor& x) { return sum({k, k}, x(k)); }); }), twice);
+  EXPECT_NO_THROW(built([&](const Tensor& x) { return sum({k}, x(k)) + sum({k}, x(k)); }));
+}
+
+TEST(Builder, IntegersKeepTheirValues) {
+  constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
+  ProgramBuilder b("test");
+  const Tensor x = b.input("x", DType::u64, {4}), z = b.input("z", DType::f32, {4});
+  b.output(b.compute("y", {4}, [&](Expr i) { return min(x(i), kLargest - 1); }));
+  EXPECT_TRUE(b.build().text().find("18446744073709551614") != std::string::npos) << b.build().text();
+  EXPECT_EQ(Expr(kLargest).dtype(), DType::u64);
+  EXPECT_EQ(cast(DType::f32, Expr(kLargest)).dtype(), DType::f32);
+  EXPECT_EQ(Expr(kLargest >> 1).as_integer(), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(Expr(std::numeric_limits<std::int64_t>::min()).as_integer(), std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(error_of([&] { z(0) + Expr(kLargest); }),
+            "the operands of '+' are f32 and u64; convert one, as in cast(DType::f32, x)");
 }
 
 TEST(Builder, ProvablyOutsideReads) {
