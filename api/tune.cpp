@@ -64,7 +64,7 @@ TuneReport tune(const Program& program, const Options& options, const TuneCallba
   for (const autotune::KernelResult& kernel : result.kernels) {
     report.tried += kernel.tried;
     report.kernels.push_back({kernel.title, kernel.schedule, kernel.fallback, kernel.seconds, kernel.fallback_seconds,
-                              kernel.tried, kernel.rejected, kernel.from_store});
+                              kernel.tried, kernel.candidates, kernel.rejected, kernel.from_store});
   }
   return report;
 }

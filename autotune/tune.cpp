@@ -87,13 +87,14 @@ class KernelTuner {
               known->evidence.fallback_median,
               0,
               0,
+              0,
               true};
     }
     ProblemData data(kernel_, device_, settings_.seed);
     list_candidates();
     search(data, stopped);
     rerun_finalists(data);
-    return finish(data);
+    return finish(data, !stopped);
   }
 
  private:
@@ -141,7 +142,9 @@ class KernelTuner {
     const std::size_t threads = settings_.compile_threads > 0 ? static_cast<std::size_t>(settings_.compile_threads)
                                                               : std::max(1u, std::thread::hardware_concurrency());
     const std::size_t batch = 2 * threads;
-    for (std::size_t from = 0; from < entries_.size() && !stopped; from += batch) {
+    // The fallback is measured whatever the budget is: there is an answer.
+    const auto over = [&] { return tried_ > 0 && seconds_since(start_) > budget_; };
+    for (std::size_t from = 0; from < entries_.size() && !stopped && !over(); from += batch) {
       const std::size_t to = std::min(from + batch, entries_.size());
       std::atomic<std::size_t> next = from;
       std::vector<std::jthread> workers;
@@ -154,10 +157,8 @@ class KernelTuner {
       for (std::size_t i = from; i < to; ++i) {
         try_one(entries_[i], data);
         ++tried_;
-        if (!report(entries_[i])) stopped = true;
-        // The fallback is measured whatever the budget is: there is an answer.
-        if (seconds_since(start_) > budget_) stopped = true;
-        if (stopped) break;
+        stopped = !report(entries_[i]);
+        if (stopped || over()) break;
       }
     }
     for (Entry& entry : entries_) {
@@ -229,8 +230,8 @@ class KernelTuner {
     }
   }
 
-  // The best one that is right.
-  KernelResult finish(ProblemData& data) {
+  // The best one that is right; the store remembers that of a whole search, or of all that the budget took.
+  KernelResult finish(ProblemData& data, bool remember) {
     int rejected = illegal_;
     for (const Entry& entry : entries_) rejected += entry.rejection.empty() ? 0 : 1;
     const double fallback_time = std::isfinite(entries_[0].time()) ? entries_[0].time() : 0;
@@ -261,8 +262,9 @@ class KernelTuner {
       evidence.band = kNearTie;
       evidence.tried = tried_;
       evidence.rejected = rejected;
-      store_.record(key_, Winner{winner.text, evidence});
-      return {key_.problem.title, winner.text, entries_[0].text, winner.time(), fallback_time, tried_, rejected, false};
+      if (remember) store_.record(key_, Winner{winner.text, evidence});
+      return {key_.problem.title, winner.text, entries_[0].text, winner.time(), fallback_time, tried_, step_.candidates,
+              rejected,           false};
     }
   }
 
@@ -314,16 +316,14 @@ TuneResult tune(const ir::Program& program, runtime::Device& device, Store& stor
   TuneResult result;
   for (std::size_t k = 0; k < kernels.size() && !result.stopped; ++k) {
     if (!kernels[k].externs.empty()) {  // nothing to choose
-      result.kernels.push_back({"extern " + kernels[k].externs[0].name, "extern", "extern", 0, 0, 0, 0, true});
+      result.kernels.push_back({"extern " + kernels[k].externs[0].name, "extern", "extern", 0, 0, 0, 0, 0, true});
       continue;
     }
     // Each kernel has its share of what is left.
     const double elapsed = seconds_since(start);
     const double share = std::max(0.0, settings.budget_seconds - elapsed) / static_cast<double>(kernels.size() - k);
     KernelTuner tuner(kernels[k], device, store, settings, observer, start, elapsed + share);
-    bool stopped = false;
-    result.kernels.push_back(tuner.run(static_cast<int>(k), static_cast<int>(kernels.size()), stopped));
-    result.stopped = stopped && seconds_since(start) < elapsed + share;
+    result.kernels.push_back(tuner.run(static_cast<int>(k), static_cast<int>(kernels.size()), result.stopped));
   }
   result.elapsed_seconds = seconds_since(start);
   return result;

@@ -34,20 +34,20 @@ struct TuneStep {
   int tried = 0, candidates = 0;
   double seconds = 0, best_seconds = 0, elapsed_seconds = 0;
 };
-// Returns false to stop: what was measured is kept.
+// Returns false to stop: what was measured is kept, no winner is.
 using TuneObserver = std::function<bool(const TuneStep&)>;
 
 struct KernelResult {
   std::string title, schedule, fallback;
   double seconds = 0, fallback_seconds = 0;
-  int tried = 0, rejected = 0;
+  int tried = 0, candidates = 0, rejected = 0;
   bool from_store = false;
 };
 
 struct TuneResult {
   std::vector<KernelResult> kernels;
   double elapsed_seconds = 0;
-  bool stopped = false;
+  bool stopped = false;  // by the observer
 };
 
 // A winner for every kernel of `program`, which has no symbols left, on `device`. Throws Error where no candidate of a

@@ -78,6 +78,7 @@ int run_demo(const DemoArguments& arguments) {
   Table table({"workload", "time", "rate", "roofline", "gain", "check", "schedule"});
   Json json;
   int tried = 0;
+  std::size_t done = 0;
   bool passed = true;
   for (const Workload& workload : workloads) {
     const DemoResult result = run_one(workload, options, arguments.seed, tried);
@@ -91,6 +92,7 @@ int run_demo(const DemoArguments& arguments) {
       if (!arguments.common.json && !check.passed()) fmt::print("{}: {}\n", result.name, check.text());
     }
     json["workloads"].push_back(std::move(one));
+    ++done;
     if (interrupted()) break;
   }
   json["device"] = info.id;
@@ -99,9 +101,10 @@ int run_demo(const DemoArguments& arguments) {
     print_json(json);
   } else {
     fmt::print(
-        "{}{} candidates tried; gain is over the untuned default, roofline the share of what the device could do at "
+        "{}{} candidates tried{}; gain is over the untuned default, roofline the share of what the device could do at "
         "best\n",
-        table.text(), tried);
+        table.text(), tried,
+        interrupted() ? fmt::format(", stopped after {} of {} workloads", done, workloads.size()) : "");
   }
   return passed ? 0 : 1;
 }

@@ -125,6 +125,7 @@ Json to_json(const TuneReport& report) {
                                {"seconds", k.seconds},
                                {"fallback_seconds", k.fallback_seconds},
                                {"tried", k.tried},
+                               {"candidates", k.candidates},
                                {"rejected", k.rejected},
                                {"from_store", k.from_store}});
   }

@@ -22,7 +22,7 @@ int run_tune(const TuneArguments& arguments) {
   options.seed = arguments.seed;
   Table table({"kernel", "time", "default", "gain", "tried", "rejected", "schedule"});
   Json json = Json::array();
-  int tried = 0;
+  int tried = 0, cut = 0;
   for (const Workload& workload : all) {
     const TuneReport report = tune_shown(workload.program, options, workload.name);
     tried += report.tried;
@@ -30,8 +30,10 @@ int run_tune(const TuneArguments& arguments) {
     json.back()["name"] = workload.name;
     for (const TunedKernel& k : report.kernels) {
       table.add({k.title, time_text(k.seconds), time_text(k.fallback_seconds),
-                 fmt::format("{:.2f}x", k.seconds > 0 ? k.fallback_seconds / k.seconds : 1), std::to_string(k.tried),
+                 fmt::format("{:.2f}x", k.seconds > 0 ? k.fallback_seconds / k.seconds : 1),
+                 k.tried < k.candidates ? fmt::format("{} of {}", k.tried, k.candidates) : std::to_string(k.tried),
                  std::to_string(k.rejected), k.schedule});
+      if (k.tried < k.candidates && !report.stopped) ++cut;
     }
     if (interrupted()) break;
   }
@@ -39,7 +41,9 @@ int run_tune(const TuneArguments& arguments) {
     print_json(json);
   } else {
     fmt::print("{}{} candidates tried{}\n", table.text(), tried,
-               interrupted() ? "; stopped, the samples are kept" : "");
+               interrupted() ? "; stopped, the samples are kept"
+               : cut > 0 ? "; the budget ended before the others: 'quern cache clear ID' and a longer --budget try them"
+                         : "");
   }
   return 0;
 }

@@ -164,8 +164,9 @@ struct TunedKernel {
   std::string fallback;  // the strategy's own choice
   double seconds = 0;    // medians
   double fallback_seconds = 0;
-  int tried = 0;     // candidates measured by this call; 0 where the winner was in the store
-  int rejected = 0;  // candidates illegal, not compiling, or wrong
+  int tried = 0;       // candidates measured by this call; 0 where the winner was in the store
+  int candidates = 0;  // legal ones in this call; more than `tried` where the budget ended before them
+  int rejected = 0;    // candidates illegal, not compiling, or wrong
   bool from_store = false;
 };
 
@@ -173,12 +174,12 @@ struct TuneReport {
   std::vector<TunedKernel> kernels;
   int tried = 0;
   double elapsed_seconds = 0;
-  bool stopped = false;  // by the callback, or by the budget
+  bool stopped = false;  // by the callback; the samples are kept, the kernel in whose search it was has no winner
 };
 
 // Finds a schedule for every kernel of the program on options.device at options.sizes, and remembers it in the store.
-// Kernels that have a winner are not measured again. Throws Error for a symbol without a size, and for a device that
-// measures no times.
+// Kernels that have a winner are not measured again, be it one of a search that its budget ended; clear_store forgets
+// it. Throws Error for a symbol without a size, and for a device that measures no times.
 QUERN_API TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback = {});
 
 }  // namespace quern

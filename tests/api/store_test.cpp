@@ -146,6 +146,16 @@ TEST_F(Policies, AStoppedSearchKeepsWhatItMeasured) {
       tune(Program::parse("row_sum(m=8, n=64)"), options_, [](const TuneProgress&) { return false; });
   EXPECT_TRUE(report.stopped);
   EXPECT_GT(store_contents(options_.store).candidates, 0);
+  EXPECT_TRUE(store_contents(options_.store).winners.empty()) << "of the first that came";
+}
+
+TEST_F(Policies, ABudgetThatEndsASearchSaysSo) {
+  options_.budget_seconds = 0;
+  const TuneReport report = tune(Program::parse("row_sum(m=8, n=64)"), options_);
+  EXPECT_FALSE(report.stopped) << "nobody stopped it";
+  EXPECT_EQ(report.kernels[0].tried, 1);
+  EXPECT_GT(report.kernels[0].candidates, 1);
+  EXPECT_EQ(store_contents(options_.store).winners.size(), 1U);
 }
 
 TEST_F(Policies, StoredPlansTakeTheNamesOfTheProgram) {

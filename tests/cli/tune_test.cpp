@@ -122,6 +122,13 @@ TEST_F(Tuning, FrozenNamesTheMissingKeyAsCacheLsDoes) {
   EXPECT_EQ(document({"cache", "ls"})["winners"][0]["id"], message.substr(at, message.find(')', at) - at));
 }
 
+TEST_F(Tuning, TellsWhatTheBudgetLeftOut) {
+  const std::string text = output(on_cpu({"tune", "row_sum(m=8, n=64)", "--budget", "0"}));
+  EXPECT_TRUE(contains(text, " 1 of ")) << text;
+  EXPECT_TRUE(contains(text, "; the budget ended before the others: 'quern cache clear ID' and a longer --budget"));
+  EXPECT_FALSE(contains(output(on_cpu({"tune", "row_sum(m=8, n=64)", "--budget", "0"})), "the budget ended"));
+}
+
 // A search of a minute, from which Ctrl-C comes back at once.
 TEST_F(Tuning, CtrlCKeepsTheSamples) {
   Setting setting{.input = "", .variables = variables_};
@@ -140,6 +147,7 @@ TEST_F(Tuning, CtrlCKeepsTheSamples) {
   EXPECT_TRUE(contains(outcome.out, "; stopped, the samples are kept"));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
   EXPECT_GT(samples(), 0);
+  EXPECT_EQ(document({"cache", "ls"})["winners"], Json::array()) << "none of a search that was not at its end";
   EXPECT_EQ(store_files().size(), 1U) << "the log of writes is merged";
 }
 
