@@ -35,7 +35,7 @@ std::vector<Stmt> Ring::init(const Expr& stage) const {
 std::vector<Stmt> Ring::fill(const Expr& step, const Expr& stage, std::int64_t bytes, std::vector<Stmt> loads) const {
   std::vector<Stmt> all;
   if (empty_) {
-    all.push_back(intrinsic(IntrinsicId::mbarrier_wait, {read(empty_, {stage}), mod(parity_of(step) + 1, 2)}));
+    all.push_back(intrinsic(IntrinsicId::mbarrier_wait, {read(empty_, {stage}), 1 - parity_of(step)}));
   }
   if (bulk_) all.push_back(intrinsic(IntrinsicId::mbarrier_expect, {full(stage), Expr(bytes)}));
   std::ranges::move(loads, std::back_inserter(all));
@@ -50,7 +50,7 @@ Stmt Ring::await(const Expr& step, const Expr& stage) const {
   return intrinsic(IntrinsicId::mbarrier_wait, {full(stage), parity_of(step)});
 }
 
-Stmt Ring::release(const Expr& stage, const char* name, std::vector<Stmt> first) const {
+Stmt Ring::release(const Expr& stage, const char* name) const {
   const Expr barrier = read(empty_, {stage});
   Stmt arrive = intrinsic(IntrinsicId::mbarrier_arrive, {barrier});
   if (cluster_ > 1) {
@@ -58,8 +58,7 @@ Stmt Ring::release(const Expr& stage, const char* name, std::vector<Stmt> first)
     arrive = make_stmt(
         For{r, 0, cluster_, 1, ForKind::unroll, intrinsic(IntrinsicId::mbarrier_release_cluster, {barrier, Expr(r)})});
   }
-  first.push_back(std::move(arrive));
-  return elected(name, kGroupWarps, std::move(first));
+  return elected(name, kGroupWarps, {std::move(arrive)});
 }
 
 Stmt set_up_barriers(std::vector<Stmt> inits) {

@@ -31,8 +31,8 @@ class Ring {
                              std::vector<ir::Stmt> loads) const;
   // A consumer's: until the step's stage is full.
   ir::Stmt await(const ir::Expr& step, const ir::Expr& stage) const;
-  // A consumer's: it has read the stage. One of its threads says so, to all blocks that fill it, after `first`.
-  ir::Stmt release(const ir::Expr& stage, const char* name, std::vector<ir::Stmt> first = {}) const;
+  // A consumer's: it has read the stage. One of its threads says so, to all blocks that fill it.
+  ir::Stmt release(const ir::Expr& stage, const char* name) const;
 
  private:
   // The parity of the barriers' phase that the step's turn of the ring ends.

@@ -249,8 +249,8 @@ class Writer {
   std::int64_t turns() const { return schedule_.turns(); }
   Layout held(std::int64_t columns) const { return accumulators(own_rows(), columns); }
 
-  Stmt release(const Expr& step, const char* name, std::vector<Stmt> first = {}) const {
-    const Stmt release = ring_.release(ring_.stage_of(step), name, std::move(first));
+  Stmt release(const Expr& step, const char* name) const {
+    const Stmt release = ring_.release(ring_.stage_of(step), name);
     // wgmma's reads are all done at its wait, loads into registers are each thread's own.
     return schedule_.a_in_registers ? block({intrinsic(IntrinsicId::barrier), release}) : release;
   }
@@ -282,6 +282,7 @@ class Writer {
                              make_stmt(If{less(0, Expr(q)), block({release(Expr(step) - 1, "release")})})}) {
       body.push_back(stmt);
     }
+    if (turn_) body.push_back(make_stmt(If{equals(q, Expr(steps_) - 1), block({pass_turn()})}));
     return make_stmt(For{q, 0, Expr(steps_), 1, ForKind::rolled, block(std::move(body))});
   }
 
@@ -292,9 +293,10 @@ class Writer {
     const Expr passed = div(Expr(tile.number) - worker_, workers_ * turns()) + min(Expr(group_), 1);
     return intrinsic(IntrinsicId::mbarrier_wait, {read(turn_, {Expr(group_)}), mod(passed + 1, 2)});
   }
-  std::vector<Stmt> pass_turn() const {
-    if (!turn_) return {};
-    return {intrinsic(IntrinsicId::mbarrier_arrive, {read(turn_, {mod(Expr(group_) + 1, turns())})})};
+  // With its last products on their way, so that the next one's follow them at once.
+  Stmt pass_turn() const {
+    const Expr next = read(turn_, {mod(Expr(group_) + 1, turns())});
+    return elected("pass_turn", kGroupWarps, {intrinsic(IntrinsicId::mbarrier_arrive, {next})});
   }
 
   Stmt consumer() {
@@ -306,7 +308,7 @@ class Writer {
       body.push_back(make_stmt(Alloc{a_held_}));
     }
     for (const Stmt& stmt : {await_turn(tile), main_loop(tile), intrinsic(IntrinsicId::wgmma_wait, {Expr(0)}),
-                             release(Expr(tile.first) + Expr(steps_) - 1, "release_last", pass_turn())}) {
+                             release(Expr(tile.first) + Expr(steps_) - 1, "release_last")}) {
       body.push_back(stmt);
     }
     const Expr turn = div(Expr(tile.number) - worker_, workers_ * turns());
