@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "codegen/cuda/module.h"
+#include "compiler/carry.h"
 #include "compiler/expand_tiles.h"
 #include "compiler/hoist.h"
 #include "compiler/narrow_indices.h"
@@ -132,6 +133,8 @@ LoweredKernel lower(const ScheduledKernel& kernel, std::size_t k, const VariantF
   // From here on indices have their final width.
   if (variant.narrow) thread = compiler::narrow_indices(thread);
   passed("narrow_indices", thread);
+  if (target.is_gpu()) thread = compiler::carry(thread);
+  passed("carry", thread);
   if (target.is_gpu()) thread = compiler::hoist(thread);
   passed("hoist", thread);
   return result;
