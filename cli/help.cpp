@@ -27,7 +27,11 @@ int run_builders(bool json) {
 
 void add_help(CLI::App& app, int& code) {
   CLI::App* help = app.add_subcommand("help", "what there is to know: builders");
-  help->require_subcommand(1);
+  help->require_subcommand(0, 1);
+  help->callback([&app, help] {
+    if (!help->get_subcommands().empty()) return;
+    fmt::print("{}", app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal));
+  });
   CLI::App* command = help->add_subcommand("builders", "the builder calls with their parameters and defaults");
   auto json = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "print one JSON document instead of text");

@@ -19,6 +19,7 @@ TEST_F(Commands, Version) { EXPECT_EQ(output({"--version"}), std::string(version
 
 TEST_F(Commands, HelpNamesEveryCommand) {
   const std::string help = output({"--help"});
+  EXPECT_EQ(output({"help"}), help);
   for (const char* command : {"devices", "compile", "run", "tune", "bench", "explain", "cache", "demo", "help"}) {
     EXPECT_TRUE(contains(help, command));
   }
