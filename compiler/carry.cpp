@@ -168,17 +168,6 @@ bool divides(const Stmt& body) {
   return found;
 }
 
-bool multiplies(const Stmt& body) {
-  bool found = false;
-  visit(body, [&](const Stmt& stmt, const Enclosing&) {
-    const Intrinsic* intrinsic = get_if<Intrinsic>(stmt);
-    found =
-        found || (intrinsic && (intrinsic->id == IntrinsicId::wgmma || intrinsic->id == IntrinsicId::wgmma_registers));
-    return !found;
-  });
-  return found;
-}
-
 bool counts_by_one(const For& loop) { return loop.kind == ForKind::rolled && (!loop.step || is_integer(loop.step, 1)); }
 
 std::vector<Stmt> carried(const Stmt& stmt) {
@@ -187,7 +176,7 @@ std::vector<Stmt> carried(const Stmt& stmt) {
     if (const For* loop = get_if<For>(each)) {
       For inner = *loop;
       inner.body = block(carried(loop->body));
-      if (counts_by_one(inner) && divides(inner.body) && !multiplies(inner.body)) {
+      if (counts_by_one(inner) && divides(inner.body) && !holds_wgmma(inner.body)) {
         for (Stmt& part : Loop(inner).rewritten()) all.push_back(std::move(part));
       } else {
         all.push_back(make_stmt(std::move(inner)));

@@ -187,6 +187,17 @@ void for_each_expr_below(const Stmt& stmt, const std::function<void(const Expr&)
   });
 }
 
+bool holds_wgmma(const Stmt& stmt) {
+  bool found = false;
+  visit(stmt, [&](const Stmt& each, const Enclosing&) {
+    const Intrinsic* intrinsic = get_if<Intrinsic>(each);
+    found =
+        found || (intrinsic && (intrinsic->id == IntrinsicId::wgmma || intrinsic->id == IntrinsicId::wgmma_registers));
+    return !found;
+  });
+  return found;
+}
+
 Stmt substitute(const Stmt& stmt, const Substitution& replacements) {
   return transform(stmt, [&](const Expr& e) { return substitute(e, replacements); });
 }

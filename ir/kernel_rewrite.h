@@ -37,6 +37,9 @@ void for_each_expr(const Stmt& stmt, const std::function<void(const Expr&)>& fun
 // Calls `function` for every expression of the statement and those below it.
 void for_each_expr_below(const Stmt& stmt, const std::function<void(const Expr&)>& function);
 
+// Whether thread form issues wgmma in the statement or below it.
+bool holds_wgmma(const Stmt& stmt);
+
 // Replaces free variables in all expressions. Loops, lets and maps bind variables of identity, so nothing is captured.
 Stmt substitute(const Stmt& stmt, const Substitution& replacements);
 

@@ -22,16 +22,6 @@ std::int64_t elements(const Buffer& buffer) { return span_of(buffer.layout, Plac
 
 bool is_wgmma(IntrinsicId id) { return id == IntrinsicId::wgmma || id == IntrinsicId::wgmma_registers; }
 
-bool holds_products(const Stmt& body) {
-  bool found = false;
-  visit(body, [&](const Stmt& stmt, const Enclosing&) {
-    const auto* intrinsic = get_if<Intrinsic>(stmt);
-    found = found || (intrinsic != nullptr && is_wgmma(intrinsic->id));
-    return !found;
-  });
-  return found;
-}
-
 }  // namespace
 
 KernelPrinter::KernelPrinter(const Kernel& kernel, const SharedLayout& shared)
@@ -238,7 +228,7 @@ void KernelPrinter::print_node(const StmtNode& stmt, const For& loop) {
   if (loop.kind == ForKind::unroll || loop.kind == ForKind::vector) line("#pragma unroll");
   if (loop.kind == ForKind::rolled) line("#pragma unroll 1");
   const std::string lo = expressions_.value(loop.lo);
-  const bool hides = loop.kind == ForKind::rolled && is_constant(loop.hi) && holds_products(loop.body);
+  const bool hides = loop.kind == ForKind::rolled && is_constant(loop.hi) && holds_wgmma(loop.body);
   const std::string hi =
       hides ? fmt::format("opaque({})", expressions_.value(loop.hi)) : expressions_.operand(loop.hi, Binding::shift);
   const bool is_by_one = !loop.step || is_integer(loop.step, 1);
