@@ -46,6 +46,7 @@ class Inference {
       axis.extent = dimension(use);
       if (!axis.extent) continue;
       axis.source = place(use);
+      axis.guarded = guarded;
       found = true;
       if (!reduced) return true;
     }
@@ -63,6 +64,7 @@ class Inference {
       if (axis.extent) continue;
       axis.extent = reader.extent;
       axis.source = fmt::format("axis {}, which reads {}", reader.name, place(use));
+      axis.guarded = guarded;
       found = true;
     }
     return found;
@@ -78,9 +80,8 @@ class Inference {
   std::optional<ExtentConflict> check(const ExtentProblem::Use& use) const {
     const ExtentProblem::AxisInfo& axis = problem_.axes[use.axis];
     const Expr dim = dimension(use);
-    if (axis.written || use.guarded || equal(axis.extent, dim) || proves_(equals(axis.extent, dim))) {
-      return std::nullopt;
-    }
+    const bool counts = !axis.written && (!use.guarded || axis.guarded);
+    if (!counts || equal(axis.extent, dim) || proves_(equals(axis.extent, dim))) return std::nullopt;
     if (!axis.reduced && proves_(less_equal(axis.extent, dim))) return std::nullopt;
     Names names;
     const std::string extent = to_string(axis.extent, names);

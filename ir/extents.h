@@ -4,7 +4,7 @@
 //
 // A use is a place where an axis alone is an index. An intermediate's axis takes the extent of the axes that read that
 // dimension of it, else the dimension that it indexes itself; a reduced axis takes the dimension that it indexes. Uses
-// under a fill or a condition count only where nothing else decides.
+// under a fill or a condition count only where nothing else decides, and then all of them.
 
 #include <cstddef>
 #include <functional>
@@ -23,6 +23,7 @@ struct ExtentProblem {
     bool written = false;  // its range stands in the text: nothing to infer or to check
     Expr extent;           // written, or an output's dimension; else found
     std::string source;    // of the extent, for messages: "dimension 1 of x"
+    bool guarded = false;  // found from uses under a fill or a condition
   };
   struct TensorInfo {
     std::string name;

@@ -104,6 +104,11 @@ INSTANTIATE_TEST_SUITE_P(
              "axis i runs over m (from dimension 0 of y), but indexes dimension 0 of x, which is n"},
         Case{"kernel t(x: f32[m], z: f32[n]) -> (y: f32[m, n]) { t[i] = 1.0\n y[i, j] = t[i] + t[j] }",
              "axis j runs over n (from dimension 1 of y), but indexes dimension 0 of t, which is m"},
+        Case{
+            "kernel t(x: f32[m]) -> (y: f32[n]) { t[i] = i > 0 ? x[i] : 0\n y[i] = t[i] else 1 }",
+            "axis i runs over n (from axis i, which reads dimension 0 of t), but indexes dimension 0 of x, which is m"},
+        Case{"kernel t(x: f32[m], z: f32[n]) -> (y: f32[]) { y[] = sum[p](p < m ? x[p] : z[p]) }",
+             "axis p indexes dimension 0 of x, which is m, and dimension 0 of z, which is n; write the range"},
         Case{"kernel t(x: f32[n]) -> (y: f32[]) { y[] = sum[p](x[p + 1] else 0) }",
              "the range of axis p is not known: it indexes no dimension as itself; write it, as in p in 16"},
         Case{"kernel t(x: f32[n]) -> (y: f32[n]) { t[i] = 1.0\n y[i] = t[i + 1] }", "the range of axis i is not known"},
