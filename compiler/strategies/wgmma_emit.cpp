@@ -21,8 +21,6 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-constexpr std::int64_t kCertain = 16;  // processors of the smallest part of a chip
-
 class Writer {
  public:
   Writer(const Program& program, const Schedule& schedule, const Target& target, std::span<const Fact> facts)
@@ -67,9 +65,10 @@ class Writer {
 
   struct Staged {
     const WgmmaOperand* operand;
-    BufferRef shared;    // [stage, own axis, k]
-    std::int64_t own;    // rows of the block's tile
-    std::int64_t share;  // of them that this block of the cluster loads for all
+    BufferRef shared;  // [stage, own axis, k]
+    std::int64_t own;  // rows of the block's tile
+    LoadStep part;     // what this block brings of a stage in bulk: for all of its cluster where they share the tile
+    bool is_shared;
   };
 
   // Why bulk copies do not serve the operands; empty: they do.
@@ -102,11 +101,17 @@ class Writer {
   }
 
   Staged stage(const WgmmaOperand& operand, const std::string& name, std::int64_t own, std::int64_t sharers) {
-    const std::int64_t share = own / sharers, row = wgmma_row(operand, share, schedule_.bk);
-    const Layout layout = operand_tiles(schedule_.stages, own, schedule_.bk, operand.k_contiguous, row);
+    // Parts are of rows, or of k where memory walks the rows and part of them would be a narrower span of the swizzle.
+    const auto row_of = [&](std::int64_t rows) { return wgmma_row(operand, rows, schedule_.bk); };
+    const bool of_k = row_of(own / sharers) < row_of(own);
+    LoadStep part{{}, {}, {own, schedule_.bk}, {}};
+    part.extents[of_k] /= sharers;
+    if (sharers > 1) (of_k ? part.k : part.own) = rank_ * part.extents[of_k];
+    const Layout layout =
+        operand_tiles(schedule_.stages, own, schedule_.bk, operand.k_contiguous, row_of(part.extents[0]));
     const BufferRef shared = make_buffer(name + "_s", operand.source->dtype, Space::shared, layout, kSwizzled);
     kernel_.shared.push_back(shared);
-    return {&operand, shared, own, share};
+    return {&operand, shared, own, std::move(part), sharers > 1};
   }
 
   bool is_filled(const Axis& axis) const { return prove(less(0, axis.hi), known_) == true; }
@@ -119,10 +124,14 @@ class Writer {
     tiles_m_ = ceiling(problem_.m, schedule_.bm * schedule_.cluster_m);
     tiles_n_ = ceiling(problem_.n, schedule_.bn * schedule_.cluster_n);
     const std::int64_t cluster = schedule_.cluster();
-    // A cluster takes processors of one part of the chip, whose parts are not all alike (hopper.md 0): those that find
-    // no place at once would wait for all the others' tiles.
-    workers_ = cluster > 1 ? std::max<std::int64_t>(processors_ / kCertain * kCertain / cluster, 1) : processors_;
+    // Processors are built in pairs, so that clusters of two find places on all of them.
+    workers_ = std::max<std::int64_t>(processors_ / cluster, 1);
     tiles_ = simplify(problem_.batch * tiles_m_ * tiles_n_, known_);
+    // No more than end at the same time: others would only spread what is walked together.
+    if (const auto tiles = as_integer(tiles_); tiles && *tiles > 0) {
+      const std::int64_t turns = (*tiles + workers_ - 1) / workers_;
+      workers_ = (*tiles + turns - 1) / turns;
+    }
     const VarRef id = make_var("block");
     kernel_.block = {id};
     kernel_.grid = {simplify(min(tiles_, workers_) * cluster, known_)};
@@ -204,7 +213,7 @@ class Writer {
 
   // The operand's tile of step `q`: of a cluster's, the share that this block loads for all.
   Stmt load(const Staged& staged, const Tile& tile, const VarRef& q, const VarRef& s) const {
-    if (bulk_) return load_part(staged, tile, q, s, {{}, {}, {staged.share, schedule_.bk}, {}});
+    if (bulk_) return load_part(staged, tile, q, s, staged.part);
     return load_in_steps(staged.own, schedule_.bk, staged.operand->k_contiguous,
                          [&](const LoadStep& step) { return load_part(staged, tile, q, s, step); });
   }
@@ -213,10 +222,8 @@ class Writer {
     const bool is_a = &staged == &a_;
     const WgmmaOperand& operand = *staged.operand;
     const VarRef i = make_var(is_a ? "i" : "j"), p = make_var("p");
-    const bool shared = staged.share != staged.own;
-    const Expr within = shared ? rank_ * staged.share + i : part.own_at(i), depth = part.k_at(p);
+    const Expr within = part.own_at(i), depth = part.k_at(p);
     const Expr own = Expr(is_a ? tile.row : tile.column) + within;
-    // What a cluster shares begins where its first block's tile does.
     Substitution axes = is_a ? place_axes(problem_.contraction, tile.batch, own, {}, {})
                              : place_axes(problem_.contraction, tile.batch, {}, own, {});
     Expr inside = less(own, is_a ? problem_.m : problem_.n);
@@ -240,7 +247,7 @@ class Writer {
                       .matrix = is_a && rows_ ? read(rows_, {own, k}, constant(operand.source->dtype, 0.0)) : Expr(),
                       .inside = both(inside, less(k, problem_.inner_k.hi)),
                       .via = operand.im2col ? Via::tma_im2col : Via::tma_load,
-                      .multicast = shared ? everybody : std::uint16_t{0}});
+                      .multicast = staged.is_shared ? everybody : std::uint16_t{0}});
   }
 
   // --- The consumers ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "compiler/strategies/strategy.h"
+#include "ir/kernel_printer.h"
 #include "ir/parser.h"
 #include "pipeline/compile.h"
 #include "pipeline/schedule_program.h"
@@ -210,6 +211,30 @@ TEST(Hopper, ConsumersTakeTurnsAndReadTheFirstOperandFromRegisters) {
         "block=128x64x64 a=registers stages=2", "block=64x64x64 tiles=pingpong a=registers"}) {
     const std::string text = std::string("wgmma ") + schedule;
     const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
+    EXPECT_EQ(reference.mismatch(artifact, simulator), "") << text;
+  }
+}
+
+// By its rows, or by k where half of the rows would be a narrower span of the swizzle.
+TEST(Hopper, BlocksOfAClusterShareATile) {
+  runtime::Device& simulator = runtime::open_device("sim:sm_90a");
+  Target target = simulator.info().target;
+  target.gpu.sm_count = 4;
+  const ir::Program program = ir::parse_program(
+      "kernel f(x: f16[72, 136], w: f16[72, 200]) -> (y: f16[136, 200]) {\n"
+      "y[i, j] = f16(sum[p](f32(x[p, i]) * f32(w[p, j]))) }");
+  const Reference reference(program, {}, 1);
+  for (const auto& [schedule, part] :
+       {std::pair("block=64x128x64 consumers=1 cluster=2x1", "j in 64, p in 64"),
+        {"block=64x96x64 consumers=1 cluster=2x1", "j in 96, p in 32"},
+        {"block=64x160x64 tiles=pingpong cluster=2x1 stages=3", "j in 160, p in 32"},
+        {"block=64x64x64 consumers=1 cluster=1x2", "i in 64, p in 32"},
+        {"block=128x64x64 consumers=2 cluster=1x2", "i in 64, p in 64"}}) {
+    const std::string text = std::string("wgmma ") + schedule;
+    const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
+    EXPECT_NE(to_string(artifact.kernels[0].tile).find(std::string("map (") + part + ") via tma_load on full[s] multicast"),
+              std::string::npos)
+        << text;
     EXPECT_EQ(reference.mismatch(artifact, simulator), "") << text;
   }
 }
