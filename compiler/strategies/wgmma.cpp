@@ -105,78 +105,14 @@ std::int64_t tiles_of(const WgmmaProblem& problem, std::int64_t bm, std::int64_t
   return extent_or(problem.batch, 1) * ((m + bm - 1) / bm) * ((n + bn - 1) / bn);
 }
 
+std::int64_t steps_of_k(const WgmmaProblem& problem) {
+  return extent_or(extent_product(problem.outer_k), 1) * extent_or(problem.inner_k.hi, 4096);
+}
+
 bool wants_padding(const Program& program) {
   const ContractionProblem problem = analyze_operands(program, program.facts);
   constexpr std::int64_t kUses = 256;  // of an element, for which a copy pays
   return extent_or(problem.m, 0) >= kUses && extent_or(problem.n, 0) >= kUses && is_misaligned(problem);
-}
-
-// The tile with which the blocks end first: each takes as many turns as there are tiles for it, a turn as long as the
-// tile's share of the tensor cores' rate.
-Schedule fastest_tile(const WgmmaProblem& problem, int outputs, const Target& target) {
-  struct Tile {
-    std::int64_t bm, bn, consumers;
-    double rate;  // of the largest tile's, measured on an H200
-  };
-  constexpr Tile kTiles[] = {{128, 256, 2, 1},   {128, 192, 2, 0.97}, {128, 128, 2, 0.85}, {128, 64, 2, 0.6},
-                             {64, 256, 1, 0.75}, {64, 128, 1, 0.55},  {64, 64, 1, 0.4}};
-  Schedule chosen = smallest(problem);
-  double least = std::numeric_limits<double>::infinity();
-  for (const Tile& tile : kTiles) {
-    const std::int64_t bn = columns_of(problem, tile.bn);
-    const Schedule schedule = make(tile.bm, bn, kSwizzleSpan, tile.consumers, kLeastStages, 1, 1, 8);
-    const std::int64_t turns = (tiles_of(problem, tile.bm, bn) + target.gpu.sm_count - 1) / target.gpu.sm_count;
-    const double time = static_cast<double>(turns * tile.bm * bn) / tile.rate;
-    if (time >= least || most_stages(WgmmaSchedule(schedule), outputs, target) < kLeastStages) continue;
-    chosen = schedule;
-    least = time;
-  }
-  return chosen;
-}
-
-Schedule fallback(const Program& program, const Target& target) {
-  const WgmmaProblem problem = wgmma_problem(program);
-  const int outputs = wgmma_staged_outputs(program, problem);
-  Schedule schedule = fastest_tile(problem, outputs, target);
-  const WgmmaSchedule tile(schedule);
-  // Blocks in pairs halve what the second operand's tile costs, where there is enough to do for all but a few.
-  const bool is_large = tiles_of(problem, tile.bm, tile.bn) >= kTurns * target.gpu.sm_count;
-  if (is_large && tile.bn == 256) set(schedule, kFields, "cluster", 2, 0);
-  set(schedule, kFields, "stages", most_stages(WgmmaSchedule(schedule), outputs, target));
-  if (wants_padding(program)) set(schedule, kFields, "pad", 1);
-  return schedule;
-}
-
-std::vector<Schedule> candidates(const Program& program, const Target& target) {
-  const WgmmaProblem problem = wgmma_problem(program);
-  const int outputs = wgmma_staged_outputs(program, problem);
-  std::vector<Schedule> all{fallback(program, target)};
-  const std::int64_t pad = get(all[0], kFields, "pad");
-  struct Tile {
-    std::int64_t bm, bn, consumers;
-  };
-  for (const Tile& t : {Tile{128, 256, 2}, Tile{256, 128, 2}, Tile{128, 192, 2}, Tile{192, 192, 3}, Tile{192, 128, 3},
-                        Tile{128, 160, 2}, Tile{128, 128, 2}, Tile{128, 112, 2}, Tile{128, 96, 2}, Tile{128, 64, 2},
-                        Tile{64, 256, 1}, Tile{64, 128, 1}, Tile{64, 64, 1}, Tile{64, 32, 1}}) {
-    for (const auto& [cm, cn] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {2, 1}, {1, 2}}) {
-      for (const std::int64_t raster : {1, 4, 8, 16}) {
-        for (const bool hilbert : {false, true}) {
-          if (hilbert && raster < 8) continue;
-          for (const bool pingpong : {false, true}) {
-            if (pingpong && (t.consumers != 2 || raster == 1 || hilbert)) continue;
-            Schedule schedule = make(pingpong ? t.bm / 2 : t.bm, columns_of(problem, t.bn), kSwizzleSpan, t.consumers,
-                                     2, cm, cn, raster, hilbert);
-            set(schedule, kFields, "tiles", pingpong ? 1 : 0);
-            const std::int64_t stages = most_stages(WgmmaSchedule(schedule), outputs, target);
-            set(schedule, kFields, "stages", stages);
-            set(schedule, kFields, "pad", pad);
-            if (std::ranges::find(all, schedule) == all.end()) all.push_back(schedule);
-          }
-        }
-      }
-    }
-  }
-  return all;
 }
 
 Verdict check_block(const WgmmaSchedule& s) {
@@ -197,6 +133,95 @@ Verdict check_block(const WgmmaSchedule& s) {
         held, kOtherRegisters, most)};
   }
   return {};
+}
+
+// Steps of k that take as long as what follows the product: functions of floats alone take the special functions' unit,
+// two results of 16 a clock, where a processor adds 2048 products.
+double epilogue_steps(const Program& program, const WgmmaProblem& problem) {
+  bool is_long = false;
+  for (const Definition& definition : program.definitions) {
+    if (definition.tensor == problem.contraction.product->tensor) continue;
+    visit(definition.value, [&](const Expr& e) {
+      is_long |= e->kind == ExprKind::call && row(e->op).types == TypeRule::floating;
+      return !is_long;
+    });
+  }
+  return is_long ? 256 : 0;
+}
+
+// The tile with which the blocks end first: each takes as many turns as there are tiles for it, a turn as long as the
+// tile's share of the tensor cores' rate, and its epilogue where no other consumer's products hide it.
+Schedule fastest_tile(const Program& program, const WgmmaProblem& problem, int outputs, const Target& target) {
+  struct Tile {
+    std::int64_t bm, bn, consumers;
+    bool pingpong;
+    double rate;  // of the largest tile's, measured on an H200
+  };
+  constexpr Tile kTiles[] = {{128, 256, 2, false, 1},  {128, 192, 2, false, 0.97}, {128, 128, 2, false, 0.85},
+                             {128, 64, 2, false, 0.6}, {64, 256, 1, false, 0.75},  {64, 128, 1, false, 0.55},
+                             {64, 64, 1, false, 0.4},  {128, 160, 2, true, 0.95},  {128, 128, 2, true, 0.95}};
+  const double epilogue = epilogue_steps(program, problem) / static_cast<double>(steps_of_k(problem));
+  Schedule chosen = smallest(problem);
+  double least = std::numeric_limits<double>::infinity();
+  for (const Tile& tile : kTiles) {
+    const std::int64_t bn = columns_of(problem, tile.bn);
+    Schedule schedule = make(tile.bm, bn, kSwizzleSpan, tile.consumers, kLeastStages, 1, 1, 8);
+    set(schedule, kFields, "tiles", tile.pingpong ? 1 : 0);
+    const std::int64_t turns = (tiles_of(problem, tile.bm, bn) + target.gpu.sm_count - 1) / target.gpu.sm_count;
+    // Taking turns costs what shared rows save, and more where columns of the tile are beyond the product's.
+    if (tile.pingpong && (epilogue == 0 || turns <= kTurns || extent_or(problem.n, 4096) < bn)) continue;
+    const double time = static_cast<double>(turns * tile.bm * bn) * (1 / tile.rate + (tile.pingpong ? 0 : epilogue));
+    const WgmmaSchedule fields(schedule);
+    if (time >= least || !check_block(fields) || most_stages(fields, outputs, target) < kLeastStages) continue;
+    chosen = schedule;
+    least = time;
+  }
+  return chosen;
+}
+
+Schedule fallback(const Program& program, const Target& target) {
+  const WgmmaProblem problem = wgmma_problem(program);
+  const int outputs = wgmma_staged_outputs(program, problem);
+  Schedule schedule = fastest_tile(program, problem, outputs, target);
+  const WgmmaSchedule tile(schedule);
+  // Blocks in pairs halve what the second operand's tile costs, where there is enough to do for all but a few.
+  const bool is_large = tiles_of(problem, tile.bm, tile.bn) >= kTurns * target.gpu.sm_count;
+  if (is_large && (tile.bn == 256 || tile.pingpong)) set(schedule, kFields, "cluster", 2, 0);
+  set(schedule, kFields, "stages", most_stages(WgmmaSchedule(schedule), outputs, target));
+  if (wants_padding(program)) set(schedule, kFields, "pad", 1);
+  return schedule;
+}
+
+std::vector<Schedule> candidates(const Program& program, const Target& target) {
+  const WgmmaProblem problem = wgmma_problem(program);
+  const int outputs = wgmma_staged_outputs(program, problem);
+  std::vector<Schedule> all{fallback(program, target)};
+  const std::int64_t pad = get(all[0], kFields, "pad");
+  struct Tile {
+    std::int64_t bm, bn, consumers;
+  };
+  for (const Tile& t : {Tile{128, 256, 2}, Tile{256, 128, 2}, Tile{256, 160, 2}, Tile{128, 192, 2}, Tile{192, 192, 3},
+                        Tile{192, 128, 3}, Tile{128, 160, 2}, Tile{128, 128, 2}, Tile{128, 112, 2}, Tile{128, 96, 2},
+                        Tile{128, 64, 2}, Tile{64, 256, 1}, Tile{64, 128, 1}, Tile{64, 64, 1}, Tile{64, 32, 1}}) {
+    for (const auto& [cm, cn] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {2, 1}, {1, 2}}) {
+      for (const std::int64_t raster : {1, 4, 8, 16}) {
+        for (const bool hilbert : {false, true}) {
+          if (hilbert && raster < 8) continue;
+          for (const bool pingpong : {false, true}) {
+            if (pingpong && (t.consumers != 2 || raster == 1 || hilbert)) continue;
+            Schedule schedule = make(pingpong ? t.bm / 2 : t.bm, columns_of(problem, t.bn), kSwizzleSpan, t.consumers,
+                                     2, cm, cn, raster, hilbert);
+            set(schedule, kFields, "tiles", pingpong ? 1 : 0);
+            const std::int64_t stages = most_stages(WgmmaSchedule(schedule), outputs, target);
+            set(schedule, kFields, "stages", stages);
+            set(schedule, kFields, "pad", pad);
+            if (std::ranges::find(all, schedule) == all.end()) all.push_back(schedule);
+          }
+        }
+      }
+    }
+  }
+  return all;
 }
 
 Verdict check_order(const WgmmaSchedule& s, const Target& target) {

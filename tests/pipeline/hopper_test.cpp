@@ -224,16 +224,16 @@ TEST(Hopper, BlocksOfAClusterShareATile) {
       "kernel f(x: f16[72, 136], w: f16[72, 200]) -> (y: f16[136, 200]) {\n"
       "y[i, j] = f16(sum[p](f32(x[p, i]) * f32(w[p, j]))) }");
   const Reference reference(program, {}, 1);
-  for (const auto& [schedule, part] :
-       {std::pair("block=64x128x64 consumers=1 cluster=2x1", "j in 64, p in 64"),
-        {"block=64x96x64 consumers=1 cluster=2x1", "j in 96, p in 32"},
-        {"block=64x160x64 tiles=pingpong cluster=2x1 stages=3", "j in 160, p in 32"},
-        {"block=64x64x64 consumers=1 cluster=1x2", "i in 64, p in 32"},
-        {"block=128x64x64 consumers=2 cluster=1x2", "i in 64, p in 64"}}) {
+  for (const auto& [schedule, part] : {std::pair("block=64x128x64 consumers=1 cluster=2x1", "j in 64, p in 64"),
+                                       {"block=64x96x64 consumers=1 cluster=2x1", "j in 96, p in 32"},
+                                       {"block=64x160x64 tiles=pingpong cluster=2x1 stages=3", "j in 160, p in 32"},
+                                       {"block=64x64x64 consumers=1 cluster=1x2", "i in 64, p in 32"},
+                                       {"block=128x64x64 consumers=2 cluster=1x2", "i in 64, p in 64"}}) {
     const std::string text = std::string("wgmma ") + schedule;
     const Artifact artifact = compile(schedule_program(program, target, choose_text(text)), target);
-    EXPECT_NE(to_string(artifact.kernels[0].tile).find(std::string("map (") + part + ") via tma_load on full[s] multicast"),
-              std::string::npos)
+    EXPECT_NE(
+        to_string(artifact.kernels[0].tile).find(std::string("map (") + part + ") via tma_load on full[s] multicast"),
+        std::string::npos)
         << text;
     EXPECT_EQ(reference.mismatch(artifact, simulator), "") << text;
   }
