@@ -18,15 +18,10 @@ namespace {
 std::optional<Choice> choose_near(const ir::Program& kernel, const compiler::Strategy& strategy, const Target& target,
                                   Store& store, const WinnerKey& key) {
   for (const Store::Near& near : store.nearest(key)) {
-    try {
-      const compiler::Schedule schedule = compiler::parse_schedule(near.winner.schedule, strategy.fields);
-      if (!strategy.check(kernel, schedule, target)) continue;
-      std::string shape;
-      for (const std::int64_t extent : near.shape) shape += fmt::format("{}{}", shape.empty() ? "" : "x", extent);
-      return Choice{near.winner.schedule, fmt::format("nearest: {}, distance {:.3g}", shape, near.distance)};
-    } catch (const Error&) {
-      continue;
-    }
+    if (!is_legal(near.winner.schedule, kernel, strategy, target)) continue;
+    std::string shape;
+    for (const std::int64_t extent : near.shape) shape += fmt::format("{}{}", shape.empty() ? "" : "x", extent);
+    return Choice{near.winner.schedule, fmt::format("nearest: {}, distance {:.3g}", shape, near.distance)};
   }
   return std::nullopt;
 }
@@ -50,7 +45,8 @@ std::vector<Choice> choose_schedules(const ir::Program& program, runtime::Device
       continue;
     }
     const WinnerKey key = winner_key(kernel, strategy, device.info());
-    if (const auto winner = store.winner(key)) {
+    const auto winner = store.winner(key);
+    if (winner && is_legal(winner->schedule, kernel, strategy, target)) {
       choices.push_back({winner->schedule, "store"});
     } else if (policy == Policy::frozen) {
       fail("the policy is frozen and the store {} has no winner for {} (key {}); tune it first, or use another policy",

@@ -79,7 +79,8 @@ class KernelTuner {
 
   KernelResult run(int number, int count, bool& stopped) {
     step_ = {.title = key_.problem.title, .kernel = number, .kernels = count};
-    if (const auto known = store_.winner(key_)) {
+    const auto known = store_.winner(key_);
+    if (known && is_legal(known->schedule, kernel_, strategy_, target_)) {
       return {key_.problem.title,
               known->schedule,
               text_of(strategy_.fallback(kernel_, target_)),
@@ -304,6 +305,14 @@ int pick_winner(const std::vector<double>& medians) {
 WinnerKey winner_key(const ir::Program& kernel, const Strategy& strategy, const runtime::DeviceInfo& device) {
   return {problem_of(kernel, {}), device_identity(device), std::string(strategy.fields.strategy),
           strategy_version(strategy)};
+}
+
+bool is_legal(const std::string& schedule, const ir::Program& kernel, const Strategy& strategy, const Target& target) {
+  try {
+    return static_cast<bool>(strategy.check(kernel, compiler::parse_schedule(schedule, strategy.fields), target));
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 TuneResult tune(const ir::Program& program, runtime::Device& device, Store& store, const TuneSettings& settings,

@@ -58,6 +58,10 @@ TuneResult tune(const ir::Program& program, runtime::Device& device, Store& stor
 // The winner's key of a kernel without symbols on a device.
 WinnerKey winner_key(const ir::Program& kernel, const compiler::Strategy& strategy, const runtime::DeviceInfo& device);
 
+// Whether a schedule that a store holds is one of the strategy's, and legal there: rules may have changed.
+bool is_legal(const std::string& schedule, const ir::Program& kernel, const compiler::Strategy& strategy,
+              const Target& target);
+
 // Which of the candidates wins by their medians (seconds, in candidates' order; infinite: out of the race): the first
 // within kNearTie of the best. -1 where all are out.
 int pick_winner(const std::vector<double>& medians);

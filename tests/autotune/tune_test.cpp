@@ -117,6 +117,14 @@ TEST(Device, IdentityIsNeitherIndexNorSerialNumber) {
   EXPECT_NE(device_identity(gpu()), device_identity(other));
 }
 
+TEST(Winner, CountsWhereItIsLegal) {
+  const ir::Program program = ir::parse_program("kernel f(x: f32[8]) -> (y: f32[8]) { y[i] = x[i] + 1 }");
+  const compiler::Strategy& strategy = compiler::strategy_for(program, gpu().target);
+  const auto legal = [&](const char* schedule) { return is_legal(schedule, program, strategy, gpu().target); };
+  EXPECT_TRUE(legal("pointwise threads=64"));
+  for (const char* other : {"pointwise threads=3", "pointwise speed=9", "reduction"}) EXPECT_FALSE(legal(other));
+}
+
 TEST(Keys, NameProblemDeviceAndStrategy) {
   const ir::Program program = ir::parse_program("kernel f(x: f32[8]) -> (y: f32[8]) { y[i] = x[i] + 1 }");
   const WinnerKey key = winner_key(program, compiler::strategy_for(program, gpu().target), gpu());
