@@ -132,7 +132,7 @@ Schedule fallback_cpu(const Program& program, const ContractionProblem& problem,
   const std::int64_t bk = std::min<std::int64_t>(256, static_extent(problem.k, 1024));
   const bool once = can_pack_once(program, problem.contraction);
   const auto [bm, bn] = best_cpu_block(problem, target, tile, tn, once);
-  return make(bm, bn, bk, tile.rows, tn, 1, false, 1, 0, once);
+  return make(bm, bn, bk, tile.rows, tn, 2, false, 1, 8, once);
 }
 
 Schedule fallback_aligned_gpu(const ContractionProblem& problem, const Target& target) {
@@ -200,7 +200,7 @@ std::vector<Schedule> candidates(const Program& program, const Target& target) {
         for (const std::int64_t nc : {64, 128, 256, 512, 1024}) {
           for (const std::int64_t kc : {128, 256, 384, 512}) {
             add(make(std::min(tile.tm * mc, round_up(m, tile.tm)), std::min(round_up(nc, tn), round_up(n, tn)),
-                     std::min(kc, std::max<std::int64_t>(k, 1)), tile.tm, tn, 1, false, 1, 0, once));
+                     std::min(kc, std::max<std::int64_t>(k, 1)), tile.tm, tn, 2, false, 1, 8, once));
           }
         }
       }
@@ -282,6 +282,13 @@ Verdict check_cpu(const Schedule& s, const Target& target) {
                         get(s, kFields, "block", 1), tm, tn)};
   }
   if (get(s, kFields, "copy") != 0) return {"copy=async is for GPUs"};
+  static const Schedule kStanding = default_schedule(kFields);
+  for (const std::string_view name : {"stages", "raster"}) {
+    const std::int64_t value = get(s, kFields, name), standing = get(kStanding, kFields, name);
+    if (value == standing) continue;
+    return {fmt::format("{0}={1} is for GPUs: on CPUs {0} means nothing and stays {2}; leave it out", name, value,
+                        standing)};
+  }
   return {};
 }
 

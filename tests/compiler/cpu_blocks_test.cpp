@@ -55,5 +55,17 @@ TEST(CpuBlocks, AreAsLargeAsCachesHold) {
   EXPECT_TRUE(to_string(block_of(2048, 2048, on("cpu:x86-64-v4", 1))).starts_with("contraction block=168x512x256"));
 }
 
+// What means nothing on a CPU has one value there.
+TEST(CpuBlocks, RefuseStagesAndRaster) {
+  const ir::Program program = lift_reductions(ir::parse_program(
+      "kernel f(a: f32[9, 9], b: f32[9, 9]) -> (c: f32[9, 9]) { c[i, j] = sum[p](a[i, p] * b[p, j]) }"));
+  for (const auto& [field, message] :
+       {std::pair("stages=3", "stages=3 is for GPUs: on CPUs stages means nothing and stays 2; leave it out"),
+        {"raster=1", "raster=1 is for GPUs: on CPUs raster means nothing and stays 8; leave it out"}}) {
+    const Schedule schedule = parse_schedule(fmt::format("contraction {}", field));
+    EXPECT_EQ(strategy_named("contraction").check(program, schedule, parse_target("cpu:x86-64-v3")).reason, message);
+  }
+}
+
 }  // namespace
 }  // namespace quern::compiler
