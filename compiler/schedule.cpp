@@ -1,5 +1,8 @@
 #include "compiler/schedule.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <charconv>
 #include <set>
 
@@ -44,6 +47,11 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+std::string value_text(const Field& field, std::span<const std::int64_t> values) {
+  if (!field.words.empty()) return std::string(field.words[static_cast<std::size_t>(values[0])]);
+  return fmt::format("{}", fmt::join(values.first(static_cast<std::size_t>(field.parts)), "x"));
+}
+
 void parse_field(Schedule& schedule, const FieldList& list, std::string_view item) {
   const std::size_t equals = item.find('=');
   const std::string_view name = item.substr(0, equals);
@@ -71,7 +79,8 @@ void parse_field(Schedule& schedule, const FieldList& list, std::string_view ite
     std::int64_t number = 0;
     const auto [end, error] = std::from_chars(parts[p].data(), parts[p].data() + parts[p].size(), number);
     if (error != std::errc() || end != parts[p].data() + parts[p].size() || number < 0) {
-      fail("schedule '{}': {} takes non-negative integers, '{}' is not one", list.strategy, name, parts[p]);
+      fail("schedule '{}': {} takes integers from {} to {}, '{}' is not one", list.strategy, name, slot.field->least,
+           kMostValue, parts[p]);
     }
     schedule.values[slot.first + p] = number;
   }
@@ -101,14 +110,10 @@ void set(Schedule& schedule, const FieldList& list, std::string_view field, std:
 
 std::string to_string(const Schedule& schedule, const FieldList& list) {
   std::string text(list.strategy);
-  std::size_t next = 0;
+  std::span<const std::int64_t> rest = schedule.values;
   for (const Field& field : list.fields) {
-    text += fmt::format(" {}=", field.name);
-    if (!field.words.empty()) {
-      text += field.words[static_cast<std::size_t>(schedule.values[next++])];
-      continue;
-    }
-    for (int p = 0; p < field.parts; ++p) text += fmt::format("{}{}", p == 0 ? "" : "x", schedule.values[next++]);
+    text += fmt::format(" {}={}", field.name, value_text(field, rest));
+    rest = rest.subspan(static_cast<std::size_t>(field.parts));
   }
   return text;
 }
@@ -131,6 +136,19 @@ Schedule parse_schedule(std::string_view text, const FieldList& list) {
     }
   }
   return schedule;
+}
+
+Verdict check_ranges(const Schedule& schedule, const FieldList& list) {
+  std::span<const std::int64_t> rest = schedule.values;
+  for (const Field& field : list.fields) {
+    const auto own = rest.first(static_cast<std::size_t>(field.parts));
+    rest = rest.subspan(own.size());
+    if (!field.words.empty()) continue;
+    if (std::ranges::all_of(own, [&](std::int64_t v) { return v >= field.least && v <= kMostValue; })) continue;
+    return {
+        fmt::format("{}={} is out of range, {} to {}", field.name, value_text(field, own), field.least, kMostValue)};
+  }
+  return {};
 }
 
 }  // namespace quern::compiler

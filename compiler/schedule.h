@@ -15,10 +15,14 @@
 
 namespace quern::compiler {
 
+// The most of any integer of a schedule, so that products of a few of them fit 64 bits.
+inline constexpr std::int64_t kMostValue = 65536;
+
 // One field: an integer, a product of integers written 128x64x16, or a word out of a list.
 struct Field {
   std::string_view name;
   int parts = 1;                          // integers in it, 1 to 3
+  std::int64_t least = 1;                 // of each of them, as kMostValue is the most
   std::vector<std::string_view> words{};  // a word field where not empty: the value is the index
   std::vector<std::int64_t> fallback{0};  // the value where the text leaves it out, `parts` integers
 };
@@ -53,5 +57,8 @@ struct Verdict {
   std::string reason;  // empty: legal
   explicit operator bool() const { return reason.empty(); }
 };
+
+// Whether every integer is one that its field takes.
+Verdict check_ranges(const Schedule& schedule, const FieldList& list);
 
 }  // namespace quern::compiler

@@ -247,7 +247,7 @@ Verdict check_split(const ContractionProblem& problem, const Schedule& schedule)
     return {fmt::format("split_k={} takes a reduced axis that an operand has, unlike {}", split, first->name)};
   }
   const auto k0 = as_integer(problem.contraction.k[0].hi);
-  if (split < 1 || !k0 || *k0 % split != 0) {
+  if (!k0 || *k0 % split != 0) {
     return {fmt::format("split_k={} does not divide the reduced axis {} of {}", split,
                         problem.contraction.k[0].var->name, k0 ? std::to_string(*k0) : "unknown length")};
   }
@@ -265,10 +265,23 @@ Verdict check_pack(const Program& program, const ContractionProblem& problem, co
   return {fmt::format("pack=once takes a second operand of const inputs alone, not of {}", sources)};
 }
 
-Verdict check_cpu(const Schedule& s, const Target& target) {
+// The packed operands and the accumulators between parts of k, but for what keeps their rows apart.
+Verdict check_scratch(const ContractionProblem& problem, const Schedule& s, const Target& target) {
+  const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1),
+                     bk = get(s, kFields, "block", 2);
+  const Expr& sum = problem.contraction.product->value;
+  const DType packed = problem.b.factor->dtype, sums = sum->reduce->contract.accumulator.value_or(sum->args[0]->dtype);
+  const std::int64_t a = bm * bk * byte_size(packed), b = bn * bk * byte_size(packed), c = bm * bn * byte_size(sums);
+  return check_shared("block", a + b + c,
+                      fmt::format("A {}x{} {} = {}, B {}x{} {} = {}, sums {}x{} {} = {}", bm, bk, name(packed), a, bk,
+                                  bn, name(packed), b, bm, bn, name(sums), c),
+                      target);
+}
+
+Verdict check_cpu(const ContractionProblem& problem, const Schedule& s, const Target& target) {
   const std::int64_t lanes = target.cpu.vector_bytes / 4;
   const std::int64_t tm = get(s, kFields, "thread", 0), tn = get(s, kFields, "thread", 1);
-  if (tm < 1 || tn < 1 || tn % lanes != 0) {
+  if (tn % lanes != 0) {
     return {fmt::format("thread={}x{}: its columns are not a multiple of the vector's {} elements", tm, tn, lanes)};
   }
   const std::int64_t needed = tm * (tn / lanes) + tn / lanes + 1;
@@ -276,8 +289,7 @@ Verdict check_cpu(const Schedule& s, const Target& target) {
     return {fmt::format("thread={}x{} needs {} vector registers, the target has {}", tm, tn, needed,
                         target.cpu.vector_registers)};
   }
-  if (get(s, kFields, "block", 0) % tm != 0 || get(s, kFields, "block", 1) % tn != 0 ||
-      get(s, kFields, "block", 2) < 1) {
+  if (get(s, kFields, "block", 0) % tm != 0 || get(s, kFields, "block", 1) % tn != 0) {
     return {fmt::format("block={}x{} is not a multiple of thread={}x{}", get(s, kFields, "block", 0),
                         get(s, kFields, "block", 1), tm, tn)};
   }
@@ -289,7 +301,7 @@ Verdict check_cpu(const Schedule& s, const Target& target) {
     return {fmt::format("{0}={1} is for GPUs: on CPUs {0} means nothing and stays {2}; leave it out", name, value,
                         standing)};
   }
-  return {};
+  return check_scratch(problem, s, target);
 }
 
 Verdict check(const Program& program, const Schedule& s, const Target& target) {
@@ -300,7 +312,7 @@ Verdict check(const Program& program, const Schedule& s, const Target& target) {
     if (!target.is_gpu()) return {"pad=yes is for GPUs: on CPUs operands are packed"};
     if (std::string reason = why_not_padded(problem); !reason.empty()) return {std::move(reason)};
   }
-  if (!target.is_gpu()) return check_cpu(s, target);
+  if (!target.is_gpu()) return check_cpu(problem, s, target);
   const std::int64_t bm = get(s, kFields, "block", 0), bn = get(s, kFields, "block", 1),
                      bk = get(s, kFields, "block", 2);
   const std::int64_t tm = get(s, kFields, "thread", 0), tn = get(s, kFields, "thread", 1);
@@ -331,10 +343,7 @@ Verdict check(const Program& program, const Schedule& s, const Target& target) {
       return {fmt::format("block k={} does not hold whole vectors of both operands", bk)};
     }
   }
-  if (r.shared > target.gpu.shared_per_block) {
-    return {fmt::format("needs {} B of shared memory, the device has {}: {}", r.shared, target.gpu.shared_per_block,
-                        r.sum)};
-  }
+  if (Verdict shared = check_shared("block", r.shared, r.sum, target); !shared) return shared;
   if (!async && stages != 2) return {fmt::format("copy=register takes stages=2, not {}", stages)};
   if (async && (stages < 2 || stages > 8)) return {fmt::format("copy=async takes 2 to 8 stages, not {}", stages)};
   if (async && !target.gpu.features.cp_async) return {fmt::format("{} has no asynchronous copies", target.arch)};

@@ -23,7 +23,7 @@ const FieldList kFields{"pointwise",
                         {{.name = "threads", .fallback = {256}},
                          {.name = "vec", .fallback = {4}},
                          {.name = "rows", .fallback = {4}},
-                         {.name = "tile", .parts = 2, .fallback = {0, 0}}}};
+                         {.name = "tile", .parts = 2, .least = 0, .fallback = {0, 0}}}};
 
 constexpr std::int64_t kAccessBytes = 16;
 constexpr std::int64_t kMaxUnrolled = 64;  // elements per thread
@@ -211,12 +211,8 @@ Verdict check_tile(const Shape& shape, const Schedule& schedule, const Target& t
     return {fmt::format("tile={}x{} is not of powers of two that hold threads={} times vec={} elements", across, inner,
                         threads, vec)};
   }
-  const std::int64_t bytes = shared_bytes(shape, across, inner);
-  if (target.is_gpu() && bytes > target.gpu.shared_per_block) {
-    return {fmt::format("needs {} B of shared memory ({} inputs x {} x {} elements), the target has {}", bytes,
-                        shape.staged.size(), inner, across + 1, target.gpu.shared_per_block)};
-  }
-  return {};
+  return check_shared("tile", shared_bytes(shape, across, inner),
+                      fmt::format("{} inputs x {} x {} elements", shape.staged.size(), inner, across + 1), target);
 }
 
 Verdict check(const Program& program, const Schedule& schedule, const Target& target) {

@@ -30,8 +30,7 @@ namespace {
 
 constexpr const FieldList& kFields = kReductionFields;
 constexpr std::int64_t kAccessBytes = 16;
-constexpr std::int64_t kMaxKept = 64;  // input elements that a thread keeps in registers, per input
-constexpr std::int64_t kMostParts = 65536;
+constexpr std::int64_t kMaxKept = 64;      // input elements that a thread keeps in registers, per input
 constexpr std::int64_t kLeastPart = 64;    // elements that a part of a reduction is worth a kernel for
 constexpr std::int64_t kLeastGrain = 16;   // elements at whose multiples parts begin
 constexpr std::int64_t kTargetBlocks = 8;  // per processor, that hide a memory latency
@@ -271,7 +270,6 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   if (split != 1) {
     if (!can_split(program, space))
       return {fmt::format("split={}, but only a kernel of one plain reduction, in any order, is split", split)};
-    if (split < 1 || split > kMostParts) return {fmt::format("split={} is not 1 to {} parts", split, kMostParts)};
     // The parts may walk memory another way than the whole does.
     const std::optional<Rewrite> parts = rewrite(program, schedule);
     return parts ? check(parts->parts.kernels[parts->main], parts->schedule, target) : Verdict{};

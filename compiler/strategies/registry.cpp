@@ -14,6 +14,11 @@ const std::array<Strategy, 5>& table() {
 
 }  // namespace
 
+Verdict Strategy::check(const ir::Program& kernel, const Schedule& schedule, const Target& target) const {
+  Verdict ranges = check_ranges(schedule, fields);
+  return ranges ? check_own(kernel, schedule, target) : std::move(ranges);
+}
+
 std::span<const Strategy> strategies() { return table(); }
 
 Verdict fuses(const ir::Program& group, const Target& target) {
@@ -37,6 +42,15 @@ const Strategy& strategy_named(std::string_view name) {
     known += fmt::format("{}{}", known.empty() ? "" : ", ", strategy.fields.strategy);
   }
   fail("'{}' is not a strategy; known are {}", name, known);
+}
+
+Verdict check_shared(std::string_view field, std::int64_t bytes, std::string_view sum, const Target& target) {
+  constexpr std::int64_t kMostScratch = std::int64_t{64} << 20;  // far more than caches hold, and no machine's memory
+  const std::int64_t most = target.is_gpu() ? target.gpu.shared_per_block : kMostScratch;
+  if (bytes <= most) return {};
+  return {fmt::format("needs {} B of {} {}: {}; a smaller {} takes less", bytes,
+                      target.is_gpu() ? "shared memory, the device has" : "scratch for each thread, the most is", most,
+                      sum, field)};
 }
 
 Schedule parse_schedule(std::string_view text) {

@@ -33,9 +33,8 @@ struct Strategy {
   Schedule (*fallback)(const ir::Program& kernel, const Target& target);
   // The points worth measuring, legal or not, without duplicates.
   std::vector<Schedule> (*candidates)(const ir::Program& kernel, const Target& target);
-  // Legal, or why not, with the numbers. What is called legal compiles, unless the assembler finds that what stands
-  // behind a product needs more registers than its accumulators leave (SpillError, pipeline/compile.h).
-  Verdict (*check)(const ir::Program& kernel, const Schedule& schedule, const Target& target);
+  // check() of schedules whose integers are in their fields' ranges.
+  Verdict (*check_own)(const ir::Program& kernel, const Schedule& schedule, const Target& target);
   // The kernel rewritten, where the schedule asks for it. What comes out computes the same (rewriting is tensor program
   // to tensor program).
   std::optional<Rewrite> (*rewrite)(const ir::Program& kernel, const Schedule& schedule);
@@ -48,6 +47,10 @@ struct Strategy {
                                       const Target& target) = nullptr;
   // Whether it has bulk copies (TMA) bring operands that lie aligned.
   bool copies_in_bulk = false;
+
+  // Legal, or why not, with the numbers. What is called legal compiles, unless the assembler finds that what stands
+  // behind a product needs more registers than its accumulators leave (SpillError, pipeline/compile.h).
+  Verdict check(const ir::Program& kernel, const Schedule& schedule, const Target& target) const;
 };
 
 std::span<const Strategy> strategies();
@@ -58,6 +61,10 @@ Verdict fuses(const ir::Program& group, const Target& target);
 // The strategy that serves a kernel, or the one of that name (Error where there is none).
 const Strategy& strategy_for(const ir::Program& kernel, const Target& target);
 const Strategy& strategy_named(std::string_view name);
+
+// Whether a block's shared memory, on the CPU a task's scratch, holds the bytes that a schedule's `field` asks for;
+// `sum` says how they add up.
+Verdict check_shared(std::string_view field, std::int64_t bytes, std::string_view sum, const Target& target);
 
 // The schedule of the strategy that the text begins with. Throws Error as schedule.h's and strategy_named do.
 Schedule parse_schedule(std::string_view text);

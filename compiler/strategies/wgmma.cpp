@@ -65,7 +65,6 @@ std::int64_t staging_bytes(const WgmmaSchedule& s, int outputs) {
 
 constexpr std::int64_t kOtherRegisters = 56;  // addresses, the epilogue's values
 constexpr std::int64_t kLeastStages = 2, kMostStages = 8;
-constexpr std::int64_t kMostRaster = 65536;
 constexpr std::int64_t kTurns = 3;  // tiles for each processor, from which on clusters pay
 
 std::int64_t most_stages(const WgmmaSchedule& s, int outputs, const Target& target) {
@@ -229,8 +228,6 @@ Verdict check_order(const WgmmaSchedule& s, const Target& target) {
   if (!is_one || s.cluster() > target.gpu.max_cluster) {
     return {fmt::format("cluster={}x{} is not 1x1, 2x1 or 1x2", s.cluster_m, s.cluster_n)};
   }
-  if (s.raster < 1 || s.raster > kMostRaster)
-    return {fmt::format("raster={} is not 1 to {} rows", s.raster, kMostRaster)};
   if (s.hilbert && ((s.raster & (s.raster - 1)) != 0 || s.raster < 2 || s.raster > 64)) {
     return {fmt::format("order=hilbert takes raster=2 to 64, a power of two, not {}", s.raster)};
   }

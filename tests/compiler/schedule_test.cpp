@@ -39,7 +39,7 @@ TEST(Schedule, ErrorsNameTheFieldAndWhatItCouldBe) {
             "schedule 'demo': 'size=3' is not a field; write name=value with one of: block, copy, stages");
   EXPECT_EQ(message_of("demo copy=bulk"), "schedule 'demo': copy cannot be 'bulk'; it is one of: register, async");
   EXPECT_EQ(message_of("demo block=4x4"), "schedule 'demo': block takes 3 integers joined by 'x', '4x4' has 2");
-  EXPECT_EQ(message_of("demo stages=two"), "schedule 'demo': stages takes non-negative integers, 'two' is not one");
+  EXPECT_EQ(message_of("demo stages=two"), "schedule 'demo': stages takes integers from 1 to 65536, 'two' is not one");
   EXPECT_EQ(message_of("demo stages=2 stages=2"), "schedule 'demo stages=2 stages=2': stages is given twice");
   EXPECT_EQ(message_of("other stages=2"), "schedule 'other stages=2': expected the strategy 'demo' first");
 }
