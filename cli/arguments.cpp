@@ -62,10 +62,13 @@ void add_common(CLI::App& command, CommonArguments& arguments) {
   command.add_option("--device", arguments.device, "cuda, cuda:INDEX or cpu; the best one present where left out");
   command.add_option("--store", arguments.store, "path of the tuning store (else QUERN_STORE, else the user's cache)");
   command.add_flag("--no-store", arguments.no_store, "neither read nor write the tuning store");
-  command.add_option("--schedule", arguments.schedule, "schedules of all kernels, separated by ';'");
-  command.add_option("--policy", arguments.policy, "frozen, nearest (default) or tune");
   command.add_option("--nvrtc", arguments.nvrtc, "path of the NVRTC library");
   command.add_option("--threads", arguments.threads, "most CPU threads to run on; 0: all");
+}
+
+void add_choice(CLI::App& command, CommonArguments& arguments) {
+  command.add_option("--schedule", arguments.schedule, "schedules of all kernels, separated by ';'");
+  command.add_option("--policy", arguments.policy, "frozen, nearest (default) or tune");
 }
 
 void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description) {

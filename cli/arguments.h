@@ -36,6 +36,9 @@ struct CommonArguments {
 void add_program(CLI::App& command, ProgramArguments& arguments);
 void add_common(CLI::App& command, CommonArguments& arguments);
 
+// The options --schedule and --policy of the commands that take schedules, rather than find them.
+void add_choice(CLI::App& command, CommonArguments& arguments);
+
 // The option --seed.
 void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description);
 

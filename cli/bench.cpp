@@ -151,6 +151,7 @@ void add_bench(CLI::App& app, int& code) {
   auto arguments = std::make_shared<BenchArguments>();
   add_program(*command, arguments->program);
   add_common(*command, arguments->common);
+  add_choice(*command, arguments->common);
   command->add_option("--workloads", arguments->workloads,
                       "a file of NAME | PROGRAM | SIZES lines instead of one program");
   command

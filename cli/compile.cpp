@@ -84,6 +84,7 @@ void add_compile(CLI::App& app, int& code) {
   auto arguments = std::make_shared<CompileArguments>();
   add_program(*command, arguments->program);
   add_common(*command, arguments->common);
+  add_choice(*command, arguments->common);
   command->add_option("--target", arguments->target, "cuda:sm_90a, cpu, ...: compile for it without a device");
   command->add_option("--emit", arguments->emit, "tensor, tile, thread, cuda, ptx, cubin, sass, llvm, asm or plan");
   command->add_option("-o,--output", arguments->output, "file for what is emitted, else for the compiled program");

@@ -98,6 +98,7 @@ void add_explain(CLI::App& app, int& code) {
   auto arguments = std::make_shared<ExplainArguments>();
   add_program(*command, arguments->program);
   add_common(*command, arguments->common);
+  add_choice(*command, arguments->common);
   command->add_option("--target", arguments->target, "explain for a target without a device");
   command->add_flag("--simulate", arguments->simulate,
                     "run it in the simulator of the target: findings, and counts of each statement");

@@ -123,6 +123,7 @@ void add_run(CLI::App& app, int& code) {
   auto arguments = std::make_shared<RunArguments>();
   add_program(*command, arguments->program);
   add_common(*command, arguments->common);
+  add_choice(*command, arguments->common);
   command->add_option("--in", arguments->in, "an input: NAME=FILE.npy; random ones where none is given")->take_all();
   command->add_option("--out", arguments->out, "where an output goes: NAME=FILE.npy")->take_all();
   add_seed(*command, arguments->seed, "of random inputs and of the elements checked");

@@ -58,6 +58,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NoProgram", {"run"}, {"no program given: name a file, '-' or a builder call"}},
         Case{"NoTimeToSettle", {"bench", "add(n=8)", "--settle", "nan"}, {"--settle is a time such as 30s", "'nan'"}},
         Case{"NoBudget", {"tune", "add(n=8)", "--budget", "5x"}, {"--budget is a time such as 30s", "'5x'"}},
+        Case{"TuneByASchedule", {"tune", "add(n=8)", "--schedule", "pointwise"}, {"--schedule", "--help"}},
+        Case{"TuneByAPolicy", {"tune", "add(n=8)", "--policy", "frozen"}, {"--policy", "--help"}},
         Case{"TuneWithoutTimes",
              {"tune", "add(n=10)", "--device", "sim:sm_90a"},
              {"sim:sm_90a has no timing: ", "tune on a GPU (cuda) or on the CPU (cpu)"}},
