@@ -49,6 +49,20 @@ Policy parse_policy(const std::string& name) {
   throw Error(fmt::format("--policy is frozen, nearest or tune, not '{}'", name));
 }
 
+Workload parse_workload(const std::string& line) {
+  const std::vector<std::string> parts = split(line, '|');
+  if (parts.size() < 2 || parts.size() > 3) {
+    throw Error("a workload is NAME | PROGRAM or NAME | PROGRAM | SIZES");
+  }
+  const Sizes sizes = parts.size() == 3 ? parse_sizes({parts[2]}) : Sizes{};
+  Program program = load_program(parts[1]).bind(sizes);
+  if (const std::vector<std::string> symbols = program.symbols(); !symbols.empty()) {
+    throw Error(
+        fmt::format("symbol {0} of {1} has no size; give it one, as in | {0}=1024", symbols[0], program.name()));
+  }
+  return {parts[0], std::move(program), parts[1], sizes};
+}
+
 }  // namespace
 
 void add_program(CLI::App& command, ProgramArguments& arguments) {
@@ -167,12 +181,11 @@ std::vector<Workload> load_workloads(const std::string& path) {
     ++number;
     line = trimmed(line);
     if (line.empty() || line.front() == '#') continue;
-    const std::vector<std::string> parts = split(line, '|');
-    if (parts.size() < 2 || parts.size() > 3) {
-      throw Error(fmt::format("{}:{}: a workload is NAME | PROGRAM or NAME | PROGRAM | SIZES", path, number));
+    try {
+      workloads.push_back(parse_workload(line));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}:{}: {}", path, number, error.what()));
     }
-    const Sizes sizes = parts.size() == 3 ? parse_sizes({parts[2]}) : Sizes{};
-    workloads.push_back({parts[0], load_program(parts[1]).bind(sizes), parts[1], sizes});
   }
   if (workloads.empty()) throw Error(fmt::format("the workloads '{}' hold no workload", path));
   return workloads;

@@ -30,6 +30,9 @@ class BadInput : public Command, public ::testing::WithParamInterface<Case> {
                                  "ELF\2\1\1\0\0\0",
                                  10));
     write("bad.workloads", "# NAME | PROGRAM\nadd | add(n=8)\njust a name\n");
+    write("sizes.workloads", "add | add(n=8)\nwrong | add(n=n) | m=3\n");
+    write("no_size.workloads", "add | add(n=n)\n");
+    write("files.workloads", "none | none.qn\n");
     write("empty.workloads", "# nothing\n");
   }
 };
@@ -238,6 +241,15 @@ INSTANTIATE_TEST_SUITE_P(
              {"bench", "--workloads", "bad.workloads", "-D", "n=3"},
              {"stands instead of a program and its sizes, here is '-D n=3' as well; give one"}},
         Case{"BadLine", {"tune", "--workloads", "bad.workloads"}, {"bad.workloads:3: a workload is NAME | PROGRAM"}},
+        Case{"SizeOfALine",
+             {"tune", "--workloads", "sizes.workloads"},
+             {"sizes.workloads:2: kernel add has no symbol m; its symbols: n"}},
+        Case{"NoSizeOfALine",
+             {"tune", "--workloads", "no_size.workloads"},
+             {"no_size.workloads:1: symbol n of add has no size; give it one, as in | n=1024"}},
+        Case{"FileOfALine",
+             {"bench", "--workloads", "files.workloads"},
+             {"files.workloads:1: cannot read the program 'none.qn': No such file or directory"}},
         Case{"NothingInIt", {"tune", "--workloads", "empty.workloads"}, {"'empty.workloads' hold no workload"}}),
     name_of);
 
