@@ -10,6 +10,7 @@
 #include <fstream>
 #include <optional>
 #include <string_view>
+#include <system_error>
 
 #include "quern/error.h"
 
@@ -135,6 +136,8 @@ std::string read_header(std::ifstream& file, const std::string& path) {
 }  // namespace
 
 HostArray read_npy(const std::string& path, DType wanted, const std::string& name) {
+  std::error_code no_folder;
+  if (std::filesystem::is_directory(path, no_folder)) refuse(path, "it is a folder");
   std::ifstream file(path, std::ios::binary);
   if (!file) refuse(path, std::strerror(errno));
   const std::string header = read_header(file, path);

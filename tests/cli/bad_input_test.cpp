@@ -80,6 +80,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"DeviceAndTarget",
              {"compile", "add(n=8)", "--device", "cpu", "--target", "cpu:x86-64-v3"},
              {"both device 'cpu' and target 'cpu:x86-64-v3' are given"}},
+        Case{"InputFolder", {"run", "add(n=8)", "--in", "a=."}, {"cannot read '.': it is a folder"}},
         Case{"NoOutputFolder",
              {"compile", "add(n=7)", "--device", "cpu", "--emit", "tile", "-o", "no/such.tile"},
              {"cannot write 'no/such.tile': No such file or directory"}}),
