@@ -110,9 +110,9 @@ ChooseSchedule choose_text(std::string_view text) {
     const std::vector<std::string_view> parts = split_text(all);
     if (next >= parts.size()) {
       fail(
-          "schedule '{}' holds {} schedules, kernel {} of the program ('{}', strategy {}) has none; separate them by "
+          "schedule '{}' holds {} schedule{}, kernel {} of the program ('{}', strategy {}) has none; separate them by "
           "';'",
-          all, parts.size(), next + 1, kernel.name, strategy.fields.strategy);
+          all, parts.size(), parts.size() == 1 ? "" : "s", next + 1, kernel.name, strategy.fields.strategy);
     }
     const std::string_view own = parts[next++];
     if (own.empty()) {

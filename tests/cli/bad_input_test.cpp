@@ -190,6 +190,11 @@ INSTANTIATE_TEST_SUITE_P(
              {"compile", "add(n=8)", "--target", "cpu:x86-64-v3", "--schedule",
               "pointwise threads=8; pointwise threads=8"},
              {"holds 2 schedules, add has 1 kernel"}},
+        Case{"TooFew",
+             {"compile", "-", "--target", "cpu:x86-64-v3", "--schedule", "reduction rows=1 row_threads=8"},
+             {"holds 1 schedule, kernel 2 of the program ('t', strategy reduction) has none; separate them by ';'"},
+             "kernel t(x: f32[8, 9]) -> (y: f32[8], z: f32[9]) {\n  y[i] = sum[j](x[i, j])\n  z[j] = sum[i](x[i, "
+             "j])\n}"},
         Case{"Empty",
              {"compile", "add(n=8)", "--device", "cpu", "--schedule", ";"},
              {"schedule ';' is empty for kernel 1 ('add'); pointwise serves it"}},
