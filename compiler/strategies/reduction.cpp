@@ -250,7 +250,8 @@ Verdict check(const Program& program, const Schedule& schedule, const Target& ta
   const std::int64_t threads = threads_of(space, schedule);
   const std::int64_t most = target.is_gpu() ? target.gpu.threads_per_block : lanes;
   if (threads % lanes != 0 || threads > most) {
-    return {fmt::format("rows x row_threads is {} threads, not a multiple of {} of at most {}", threads, lanes, most)};
+    return {fmt::format("{} x row_threads is {} threads, not a multiple of {} of at most {}",
+                        space.rows ? "rows" : "rows / vec", threads, lanes, most)};
   }
   const std::int64_t vec = get(schedule, kFields, "vec"), unroll = get(schedule, kFields, "unroll");
   if (vec > 16) return {fmt::format("vec={}, one access moves at most 16 elements", vec)};

@@ -128,6 +128,8 @@ TEST(ScheduleRange, ReasonsNameTheFieldAndItsRange) {
             "block=8x8x9223372036854775807 is out of range, 1 to 65536");
   EXPECT_EQ(reason(kPrograms[0], "pointwise vec=16 rows=0", "cuda:sm_90a"), "rows=0 is out of range, 1 to 65536");
   EXPECT_EQ(reason(kPrograms[1], "pointwise tile=65537x0", "cuda:sm_90a"), "tile=65537x0 is out of range, 0 to 65536");
+  EXPECT_EQ(reason(kPrograms[3], "reduction rows=1024 row_threads=8 vec=4", "cuda:sm_90a"),
+            "rows / vec x row_threads is 2048 threads, not a multiple of 32 of at most 1024");
   EXPECT_EQ(reason(kPrograms[5], "contraction block=65536x65536x65536", "cpu:x86-64-v3"),
             "needs 51539607552 B of scratch for each thread, the most is 67108864: A 65536x65536 f32 = 17179869184, "
             "B 65536x65536 f32 = 17179869184, sums 65536x65536 f32 = 17179869184; a smaller block takes less");
