@@ -19,7 +19,8 @@ constexpr BuilderParameter kColumns = {"n", "", "size", "columns"};
 constexpr BuilderParameter kElements = {"n", "", "size", "elements"};
 
 constexpr BuilderParameter dtype_parameter(std::string_view fallback) {
-  return {"dtype", fallback, "dtype", "of the operands, and of the result unless out says otherwise"};
+  return {"dtype", fallback, "dtype",
+          "of the operands, and of the result unless out, function or reducer says otherwise"};
 }
 
 constexpr BuilderParameter kOut = {"out", "same", "dtype",

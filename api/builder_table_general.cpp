@@ -15,8 +15,8 @@ namespace {
 
 constexpr BuilderParameter kShape = {"shape", "", "shape", "of x"};
 constexpr BuilderParameter kShapes = {"shapes", "", "shapes", "of the operands, separated by ';': '3x4; 2x4'"};
-constexpr BuilderParameter kDtype = {"dtype", "f32", "dtype",
-                                     "of the operands, and of the result unless out says otherwise"};
+constexpr BuilderParameter kDtype = {
+    "dtype", "f32", "dtype", "of the operands, and of the result unless out, function or reducer says otherwise"};
 
 Tensor input_x(BuilderCall& call) { return call.builder().input("x", call.dtype("dtype"), call.shape("shape")); }
 

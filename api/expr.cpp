@@ -211,7 +211,7 @@ Expr reduce(std::string_view reducer, const std::vector<Axis>& axes, const Expr&
   if (!found) {
     std::string known;
     for (const ir::ReducerRow& row : ir::reducers()) known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
-    fail("unknown reducer '{}'; known: {}", reducer, known);
+    fail("unknown reducer '{}'; known: {}, and mean of a tensor", reducer, known);
   }
   if (axes.empty()) fail("{} reduces over no axis; name at least one", reducer);
   ir::Expr element = unwrap(e);

@@ -66,8 +66,10 @@ class Verifier {
              name, what);
       }
       if (!taken.insert(name).second) {
-        fail("the name '{}' is taken twice in kernel {}; arguments and symbols are told apart by name", name,
-             program_.name);
+        fail(
+            "the name '{}' is taken twice in kernel {}; arguments and symbols are told apart by name: give one of them "
+            "another",
+            name, program_.name);
       }
     };
     for (const TensorRef& tensor : arguments(program_)) take(tensor->name, "an argument");

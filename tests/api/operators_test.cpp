@@ -162,8 +162,10 @@ TEST(Reduce, Errors) {
   };
   EXPECT_EQ(reduction("sum", {.axes = {2}}), "a f32[3, 4] has no dimension 2; it has 2, from -2 to 1");
   EXPECT_EQ(reduction("sum", {.axes = {1, -1}}), "dimension -1 of a f32[3, 4] is reduced twice");
-  EXPECT_EQ(reduction("median", {}),
-            "unknown reducer 'median'; known: sum, prod, max, min, any, all, argmax, argmin, logsumexp, welford");
+  EXPECT_EQ(
+      reduction("median", {}),
+      "unknown reducer 'median'; known: sum, prod, max, min, any, all, argmax, argmin, logsumexp, welford, and mean of "
+      "a tensor");
   EXPECT_EQ(reduction("any", {}), "any does not reduce f32; convert it, as in cast(DType::boolean, x)");
 }
 
