@@ -46,7 +46,8 @@ bool holds(std::string_view type, DType dtype) {
   if (type.size() < 2 || type.front() == '>') return false;
   const std::string_view name = type.substr(1);
   if (dtype == DType::bf16) return name == "u2" || name == "V2";
-  if (is_float(dtype) && byte_size(dtype) == 1) return name == "u1" || name == "V1" || name == "f1";
+  if (dtype == DType::f8e4m3) return name == "u1" || name == "V1";
+  if (dtype == DType::f8e5m2) return name == "u1" || name == "V1" || name == "f1";
   return name == descr(dtype);
 }
 

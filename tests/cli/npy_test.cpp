@@ -76,10 +76,12 @@ TEST_F(Npy, FloatsWithoutANumpyNameComeAsBits) {
   for (const char* descr : {"<u2", "<V2", "|V2"}) {
     EXPECT_EQ(load(npy(header(descr, "(1,)"), "\xc0\x3f"), DType::bf16).value(0), 1.5) << descr;
   }
-  for (const char* descr : {"|u1", "|V1", "<V1", "<f1"}) {
+  EXPECT_EQ(load(npy(header("<f1", "(1,)"), "\x3e"), DType::f8e5m2).value(0), 1.5);
+  for (const char* descr : {"|u1", "|V1", "<V1"}) {
     EXPECT_EQ(load(npy(header(descr, "(1,)"), "\x3e"), DType::f8e5m2).value(0), 1.5) << descr;
     EXPECT_EQ(load(npy(header(descr, "(1,)"), "\x3c"), DType::f8e4m3).value(0), 1.5) << descr;
   }
+  EXPECT_TRUE(contains(error(npy(header("<f1", "(1,)"), "1"), DType::f8e4m3), "holds elements '<f1', but x is f8e4m3"));
   EXPECT_TRUE(contains(error(npy(header("|V1", "(1,)"), "1"), DType::u8), "holds elements '|V1', but x is u8"));
 }
 
