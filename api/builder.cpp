@@ -14,13 +14,16 @@
 namespace quern {
 namespace {
 
-// The symbols of the arguments in the order in which their text names them.
-std::vector<ir::VarRef> symbols_of(const ir::Program& program) {
+// The builder's symbols in the arguments, in the order in which their text names them. What else a size is made of, an
+// axis or another builder's symbol, the verifier refuses.
+std::vector<ir::VarRef> symbols_of(const ir::Program& program, const BuilderState& state) {
   std::vector<ir::VarRef> symbols;
   const auto collect = [&](const std::vector<ir::Expr>& sizes) {
     for (const ir::Expr& size : sizes) {
       for (const ir::VarRef& symbol : ir::free_variables(size)) {
-        if (std::find(symbols.begin(), symbols.end(), symbol) == symbols.end()) symbols.push_back(symbol);
+        if (std::ranges::count(state.symbols, symbol) > 0 && std::ranges::count(symbols, symbol) == 0) {
+          symbols.push_back(symbol);
+        }
       }
     }
   };
@@ -49,7 +52,7 @@ Tensor define(const std::shared_ptr<BuilderState>& state, std::string_view name,
   ir::Definition definition;
   std::vector<ir::Expr> shape;
   for (const Axis& axis : axes) {
-    definition.axes.push_back(unwrap(axis));
+    definition.axes.push_back(unwrap(axis, name));
     if (!ir::is_integer(definition.axes.back().lo, 0)) {
       fail("axis {} of {} begins at {}; the axes of a definition begin at 0", axis.name(), name, axis.lo().text());
     }
@@ -129,7 +132,7 @@ void ProgramBuilder::output(const Tensor& tensor, OutputOptions options) {
 }
 
 void ProgramBuilder::require(const Expr& condition) {
-  const ir::Expr fact = api::unwrap(condition);
+  const ir::Expr fact = api::unwrap_known(condition, "a fact of " + state_->name);
   if (!is_bool(fact->dtype)) {
     fail("a fact is a condition over symbols, as in m % 16 == 0; {} is {}", condition.text(), name(fact->dtype));
   }
@@ -179,7 +182,7 @@ Program ProgramBuilder::build() const {
   for (ir::Fact& fact : program->facts) {
     if (fact.tensor) fact.tensor = image(fact.tensor);
   }
-  program->symbols = symbols_of(*program);
+  program->symbols = symbols_of(*program, *state_);
   ir::verify(*program);
   return Program(std::move(program));
 }

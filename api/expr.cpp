@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "ir/printer.h"
+#include "ir/rewrite.h"
 #include "ir/scalar.h"
 #include "ir/scalar_functions.h"
 #include "ir/tensor.h"
@@ -147,11 +148,20 @@ ir::Expr unwrap(const Expr& e, DType expected) {
   return value;
 }
 
-ir::Axis unwrap(const Axis& axis) { return {axis.variable(), unwrap(axis.lo()), unwrap(axis.hi())}; }
+ir::Expr unwrap_known(const Expr& e, std::string_view what) {
+  if (!ir::is_of_variables(e.ir())) {
+    fail(
+        "{} is {}, which reads a tensor or reduces; sizes and facts are of numbers and symbols: give the value a "
+        "symbol of its own",
+        what, e.text());
+  }
+  return unwrap(e);
+}
 
 ir::Expr unwrap_size(const Expr& e, std::string_view what) {
-  if (e.dtype() != DType::i64) fail("{} is {} of {}; a size is an i64", what, e.text(), name(e.dtype()));
-  return unwrap(e);
+  ir::Expr size = unwrap_known(e, what);
+  if (size->dtype != DType::i64) fail("{} is {} of {}; a size is an i64", what, e.text(), name(size->dtype));
+  return size;
 }
 
 std::vector<ir::Expr> unwrap_sizes(const std::vector<Dim>& sizes, std::string_view what) {
@@ -159,6 +169,11 @@ std::vector<ir::Expr> unwrap_sizes(const std::vector<Dim>& sizes, std::string_vi
   result.reserve(sizes.size());
   for (const Dim& size : sizes) result.push_back(unwrap_size(size, what));
   return result;
+}
+
+ir::Axis unwrap(const Axis& axis, std::string_view owner) {
+  const std::string what = fmt::format("an end of axis {} of {}", axis.name(), owner);
+  return {axis.variable(), unwrap_size(axis.lo(), what), unwrap_size(axis.hi(), what)};
 }
 
 }  // namespace api
@@ -193,14 +208,7 @@ Read Read::or_else(const Expr& fill) const {
 }
 
 Axis::Axis(std::string name, Dim lo, Dim hi)
-    : variable_(ir::make_var(std::move(name))), lo_(std::move(lo)), hi_(std::move(hi)) {
-  for (const Dim* end : {&lo_, &hi_}) {
-    if (end->dtype() != DType::i64) {
-      fail("an end of the range of axis {} is {} of {}; it is an i64", variable_->name, end->text(),
-           quern::name(end->dtype()));
-    }
-  }
-}
+    : variable_(ir::make_var(std::move(name))), lo_(std::move(lo)), hi_(std::move(hi)) {}
 
 Axis::operator Expr() const { return wrap(ir::Expr(variable_)); }
 
@@ -221,7 +229,7 @@ Expr reduce(std::string_view reducer, const std::vector<Axis>& axes, const Expr&
   }
   std::vector<ir::Axis> ranges;
   ranges.reserve(axes.size());
-  for (const Axis& axis : axes) ranges.push_back(unwrap(axis));
+  for (const Axis& axis : axes) ranges.push_back(unwrap(axis, reducer));
   ir::Expr where;
   if (options.where) {
     where = unwrap(*options.where, DType::boolean);

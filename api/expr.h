@@ -1,6 +1,7 @@
 #pragma once
 // Between the public expressions and those of ir/.
 
+#include <string_view>
 #include <vector>
 
 #include "ir/expr.h"
@@ -18,10 +19,14 @@ ir::Expr unwrap(const Expr& e);
 // an expression of another dtype is returned as it is.
 ir::Expr unwrap(const Expr& e, DType expected);
 
-ir::Axis unwrap(const Axis& axis);
+// What a launch knows before it runs: sizes and facts. Error where it reads a tensor or reduces; `what` names it.
+ir::Expr unwrap_known(const Expr& e, std::string_view what);
 
-// A dimension or stride. Error where it is no integer; `what` names it.
+// A dimension, a stride or the end of a range. Error as of unwrap_known, and where it is no i64.
 ir::Expr unwrap_size(const Expr& e, std::string_view what);
 std::vector<ir::Expr> unwrap_sizes(const std::vector<Dim>& sizes, std::string_view what);
+
+// An axis of `owner`, a definition or a reducer. Error as of unwrap_size.
+ir::Axis unwrap(const Axis& axis, std::string_view owner);
 
 }  // namespace quern::api

@@ -9,6 +9,7 @@
 #include "ir/extents.h"
 #include "ir/printer.h"
 #include "ir/program_syntax.h"
+#include "ir/rewrite.h"
 #include "ir/simplify.h"
 
 namespace quern::ir {
@@ -91,9 +92,15 @@ class ProgramBuilder {
     }
   }
 
+  Expr over_symbols(const SyntaxRef& syntax, DType expected) const {
+    Expr e = build_expr(syntax, symbols_, tokens_, expected);
+    if (!is_of_variables(e)) fail(syntax->token, "sizes and facts are of numbers and symbols; they reduce nothing");
+    return e;
+  }
+
   // An integer expression over symbols.
   Expr size(const SyntaxRef& syntax) const {
-    Expr e = build_expr(syntax, symbols_, tokens_, DType::i64);
+    Expr e = over_symbols(syntax, DType::i64);
     if (e->dtype != DType::i64) fail(syntax->token, "a size is an integer, here is {}", name(e->dtype));
     return e;
   }
@@ -147,7 +154,7 @@ class ProgramBuilder {
       case Fact::Kind::exact:
         break;
       case Fact::Kind::condition:
-        fact.condition = build_expr(syntax.condition, symbols_, tokens_, DType::boolean);
+        fact.condition = over_symbols(syntax.condition, DType::boolean);
         if (!is_bool(fact.condition->dtype)) {
           fail(syntax.name, "a fact is a condition over symbols, as in m % 16 == 0; this is {}",
                name(fact.condition->dtype));

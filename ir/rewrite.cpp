@@ -126,6 +126,15 @@ std::vector<TensorRef> tensors_read(const Expr& e) {
   return tensors;
 }
 
+bool is_of_variables(const Expr& e) {
+  bool alone = true;
+  visit(e, [&](const Expr& node) {
+    alone = alone && node->kind != ExprKind::read && node->kind != ExprKind::reduce;
+    return alone;
+  });
+  return alone;
+}
+
 Expr freshen(const Expr& e) {
   std::unordered_map<VarRef, VarRef> renamed;
   visit(e, [&](const Expr& node) {

@@ -37,6 +37,9 @@ std::vector<VarRef> free_variables(const Expr& e);
 // The tensors read, each once, in the order of their first occurrence.
 std::vector<TensorRef> tensors_read(const Expr& e);
 
+// Whether `e` reads no tensor and reduces nothing: what sizes and facts are.
+bool is_of_variables(const Expr& e);
+
 // The same expression with new variables for all its bound axes, for inlining it twice.
 Expr freshen(const Expr& e);
 

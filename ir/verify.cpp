@@ -84,7 +84,7 @@ class Verifier {
              var->name, program_.name);
       }
     }
-    ensure(tensors_read(e).empty(), "sizes read no tensor");
+    ensure(is_of_variables(e), "sizes read no tensor and reduce nothing");
   }
 
   void check_type(const Tensor& tensor) {
@@ -155,10 +155,12 @@ class Verifier {
       case Fact::Kind::exact:
         return;
       case Fact::Kind::condition:
-        ensure(is_bool(fact.condition->dtype), "a fact is a bool");
+        ensure(is_bool(fact.condition->dtype) && is_of_variables(fact.condition), "a fact is a bool over variables");
         for (const VarRef& var : free_variables(fact.condition)) {
-          if (!symbols_.contains(var))
-            fail("the fact {} is about {}, which is no symbol", text(fact.condition), var->name);
+          if (!symbols_.contains(var)) {
+            fail("the fact {} is about {}, which is no symbol of kernel {}; facts are over the symbols of arguments",
+                 text(fact.condition), var->name, program_.name);
+          }
         }
         if (as_integer(fact.condition) == 0) fail("a fact of kernel {} is false", program_.name);
         return;

@@ -91,6 +91,7 @@ class Checker {
     Assumptions inside = facts;
     for (const Axis& axis : info.axes) {
       for (const Expr& bound : {axis.lo, axis.hi}) {
+        ensure(is_of_variables(bound), "ranges read no tensor and reduce nothing");
         for (const VarRef& var : free_variables(bound)) {
           if (axes_.contains(var)) {
             fail(

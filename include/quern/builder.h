@@ -83,7 +83,8 @@ concept ElementFunction =
 // Throws Error: `name` has `rank` dimensions, its function takes another number of indices.
 [[noreturn]] QUERN_API void fail_index_count(const std::string& name, std::size_t rank);
 
-// Collects inputs, definitions, facts and outputs into a program.
+// Collects inputs, definitions, facts and outputs into a program. Sizes, ranges and facts are of numbers and symbols
+// of this builder; whatever else one holds (a read, a reduction, an axis) is an Error, at the call or in build().
 class QUERN_API ProgramBuilder {
  public:
   // `name` is the kernel's: letters, digits and `_`.

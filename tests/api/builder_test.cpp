@@ -129,6 +129,53 @@ TEST(Builder, Errors) {
   EXPECT_EQ(error_of([&] { elementwise("add", {x, z}); }), "x and z belong to different builders, test and other");
 }
 
+// The message for a program with what `add` adds to a builder with the input x.
+template <typename F>
+std::string refused(const F& add) {
+  return error_of([&] {
+    ProgramBuilder b("test");
+    const Tensor x = b.input("x", DType::i64, {4});
+    add(b, x);
+    b.output(b.compute("y", {4}, [&](Expr i) { return x(i); }));
+    b.build();
+  });
+}
+
+TEST(Builder, SizesAndFactsAreOfNumbersAndSymbols) {
+  const Axis k("k", 4);
+  const std::string why =
+      ", which reads a tensor or reduces; sizes and facts are of numbers and symbols: give the value a symbol of its "
+      "own";
+  EXPECT_EQ(refused([](auto& b, auto& x) { b.input("z", DType::f32, {x(0)}); }), "a dimension of z is x[0]" + why);
+  EXPECT_EQ(refused([&](auto& b, auto& x) { b.input("z", DType::f32, {sum({k}, x(k))}); }),
+            "a dimension of z is sum[k in 4](x[k])" + why);
+  EXPECT_EQ(refused([](auto& b, auto& x) { b.input("z", DType::f32, {4}, {.strides = {x(0)}}); }),
+            "a stride of z is x[0]" + why);
+  EXPECT_EQ(
+      refused([](auto& b, auto& x) { b.output(b.compute("z", {4}, [](Expr i) { return i; }), {.strides = {x(0)}}); }),
+      "a stride of z is x[0]" + why);
+  EXPECT_EQ(refused([](auto& b, auto& x) { b.compute("z", {x(0)}, [](Expr i) { return i; }); }),
+            "an end of axis i of z is x[0]" + why);
+  EXPECT_EQ(refused([](auto&, auto& x) { slice(x, {{.begin = x(0)}}); }), "an end of axis i of y is 4 - x[0]" + why);
+  EXPECT_EQ(refused([](auto&, auto& x) { sum({Axis("k", x(0))}, x(0)); }), "an end of axis k of sum is x[0]" + why);
+  EXPECT_EQ(refused([](auto& b, auto& x) { b.require_range(x, 0, x(0)); }), "an end of the range of x is x[0]" + why);
+  EXPECT_EQ(refused([](auto& b, auto& x) { b.require(x(0) > 0); }), "a fact of test is x[0] > 0" + why);
+  EXPECT_EQ(refused([&](auto& b, auto&) { b.require(sum({k}, k) > 0); }), "a fact of test is sum[k in 4](k) > 0" + why);
+}
+
+TEST(Builder, NeitherAnAxisNorAForeignSymbolIsASymbol) {
+  const Axis k("k", 4);
+  const std::string why = "is no symbol of kernel test; ";
+  EXPECT_EQ(refused([&](auto& b, auto&) { b.input("z", DType::f32, {k}); }),
+            "dimension 0 of z is k, where k " + why + "sizes are expressions over symbols");
+  EXPECT_EQ(refused([&](auto& b, auto&) { b.input("z", DType::f32, {4}, {.strides = {k + 1}}); }),
+            "a stride of z is k + 1, where k " + why + "sizes are expressions over symbols");
+  EXPECT_EQ(refused([&](auto& b, auto&) { b.require(k < 4); }),
+            "the fact k < 4 is about k, which " + why + "facts are over the symbols of arguments");
+  EXPECT_EQ(refused([](auto& b, auto&) { b.input("z", DType::f32, {ProgramBuilder("other").symbol("n")}); }),
+            "dimension 0 of z is n, where n " + why + "sizes are expressions over symbols");
+}
+
 TEST(Expressions, TooDeepOnesAreRefusedWhereTheyGrow) {
   ProgramBuilder b("deep");
   const Tensor x = b.input("x", DType::f32, {4});
