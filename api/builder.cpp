@@ -52,6 +52,9 @@ Tensor define(const std::shared_ptr<BuilderState>& state, std::string_view name,
   ir::Definition definition;
   std::vector<ir::Expr> shape;
   for (const Axis& axis : axes) {
+    if (std::ranges::count(definition.axes, axis.variable(), &ir::Axis::var) > 0) {
+      fail("{} runs over its axis {} twice; give one of the two an axis of its own", name, axis.name());
+    }
     definition.axes.push_back(unwrap(axis, name));
     if (!ir::is_integer(definition.axes.back().lo, 0)) {
       fail("axis {} of {} begins at {}; the axes of a definition begin at 0", axis.name(), name, axis.lo().text());

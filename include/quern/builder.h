@@ -96,7 +96,7 @@ class QUERN_API ProgramBuilder {
 
   Tensor input(const std::string& name, DType dtype, const std::vector<Dim>& shape, const InputOptions& options = {});
 
-  // name[axes] = value for every point of the axes, which start at 0. The tensor has the dtype of `value`.
+  // name[axes] = value for all points of the axes, which differ and start at 0. The tensor has the dtype of `value`.
   Tensor compute(const std::string& name, const std::vector<Axis>& axes, const Expr& value);
 
   // The same over axes i, j, k, ... of a shape; `function` gets their indices.

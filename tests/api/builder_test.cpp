@@ -187,6 +187,15 @@ TEST(Expressions, TooDeepOnesAreRefusedWhereTheyGrow) {
             "an expression is nested 401 deep, at most 400 are allowed; give parts of it definitions of their own");
 }
 
+TEST(Builder, TheAxesOfADefinitionDiffer) {
+  const Axis i("i", 4), other("i", 4);
+  EXPECT_EQ(refused([&](auto& b, auto& x) { b.compute("z", {i, i}, x(i)); }),
+            "z runs over its axis i twice; give one of the two an axis of its own");
+  ProgramBuilder b("test");
+  b.output(b.compute("z", {i, other}, i + other));
+  EXPECT_NO_THROW(b.build());
+}
+
 TEST(Builder, AnAxisIsReducedOverOnceAtATime) {
   const auto built = [](const auto& value) {
     ProgramBuilder b("test");
