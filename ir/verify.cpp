@@ -162,7 +162,10 @@ class Verifier {
                  text(fact.condition), var->name, program_.name);
           }
         }
-        if (as_integer(fact.condition) == 0) fail("a fact of kernel {} is false", program_.name);
+        if (as_integer(simplify(fact.condition)) == 0) {
+          fail("kernel {} states the fact {}, which never holds; mend it or leave it out", program_.name,
+               text(fact.condition));
+        }
         return;
       case Fact::Kind::aligned:
         check_fact_tensor(fact, "aligned");

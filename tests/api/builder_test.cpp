@@ -187,6 +187,11 @@ TEST(Expressions, TooDeepOnesAreRefusedWhereTheyGrow) {
             "an expression is nested 401 deep, at most 400 are allowed; give parts of it definitions of their own");
 }
 
+TEST(Builder, FactsThatNeverHold) {
+  const std::string why = ", which never holds; mend it or leave it out";
+  EXPECT_EQ(refused([](auto& b, auto&) { b.require(Expr(3) > 4); }), "kernel test states the fact false" + why);
+}
+
 TEST(Builder, TheAxesOfADefinitionDiffer) {
   const Axis i("i", 4), other("i", 4);
   EXPECT_EQ(refused([&](auto& b, auto& x) { b.compute("z", {i, i}, x(i)); }),
