@@ -222,6 +222,9 @@ std::vector<OutputCheck> check_outputs(const Program& program, const Sizes& size
   if (outputs.size() != p.outputs.size() || (!others.empty() && others.size() != outputs.size())) {
     fail("{} has {} outputs, here are {} and {}", p.name, p.outputs.size(), outputs.size(), others.size());
   }
+  for (const std::span<const HostArray> arrays : {inputs, outputs, others}) {
+    for (const HostArray& array : arrays) api::require_data(array, "an array for " + p.name);
+  }
   return api::compare_outputs(p, symbols, inputs, outputs,
                               api::expect_outputs(p, symbols, inputs, seed, api::checks_everything(p, symbols)),
                               others);

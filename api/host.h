@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,9 @@ class SymbolValues {
   std::vector<std::pair<ir::VarRef, ir::Scalar>> variables_;
   std::vector<std::int64_t> values_;
 };
+
+// Error where the array's data is shorter or longer than its shape says; `what` names the array.
+void require_data(const HostArray& array, std::string_view what);
 
 // Whether a check of the program at these sizes compares every element with the reference.
 bool checks_everything(const ir::Program& program, const SymbolValues& symbols);

@@ -59,9 +59,19 @@ std::vector<std::int64_t> SymbolValues::shape(const ir::Tensor& tensor) const {
   return result;
 }
 
+void require_data(const HostArray& array, std::string_view what) {
+  const std::size_t bytes = runtime::array_bytes(array.dtype, array.shape);
+  if (array.data.size() == bytes) return;
+  fail("{} is {}, of {} bytes, but its data has {}; make it by HostArray(dtype, shape)", what, array.type(), bytes,
+       array.data.size());
+}
+
 }  // namespace api
 
 HostArray::HostArray(DType of, std::vector<std::int64_t> dims) : dtype(of), shape(std::move(dims)) {
+  for (const std::int64_t extent : shape) {
+    if (extent < 0) fail("{} has a dimension of {}; a size is at least 0", type(), extent);
+  }
   const std::size_t bytes = runtime::array_bytes(dtype, shape);
   if (bytes == std::numeric_limits<std::int64_t>::max()) {
     fail("{} has 2^63 bytes or more, which no memory has; use smaller sizes", type());

@@ -31,8 +31,9 @@ class DeviceArgument {
     if (!dense()) image_.resize(buffer_.size());
   }
 
-  // Error where elements differ that share an address.
+  // Error where the array has another length, or elements differ that share an address.
   void upload(const Device& device, const HostArray& array) {
+    api::require_data(array, "input " + tensor_->name);
     if (dense()) {
       device.upload(buffer_.data(), array.data.data(), bytes_of(array));
       return;

@@ -25,7 +25,8 @@ struct HostArray {
   std::vector<std::byte> data;
 
   HostArray() = default;
-  // Of zeros. Throws Error with the bytes wanted and available where memory does not suffice.
+  // Of zeros. Throws Error for a negative dimension, and with the bytes wanted and available where memory does not
+  // suffice.
   QUERN_API HostArray(DType dtype, std::vector<std::int64_t> shape);
 
   QUERN_API std::int64_t size() const;  // elements
@@ -62,7 +63,8 @@ struct OutputCheck {
 
 // Compares outputs, one per output of the program, with the reference evaluator: every element of programs of up to
 // 10^8 operations, of larger ones at least 4096 seeded elements and the edges, and, where `others` has the outputs of
-// the same inputs by another schedule, the elements in which those differ most.
+// the same inputs by another schedule, the elements in which those differ most. Throws Error as infer_sizes does, and
+// where an output does not fit, or an array's data its shape.
 QUERN_API std::vector<OutputCheck> check_outputs(const Program& program, const Sizes& sizes,
                                                  std::span<const HostArray> inputs, std::span<const HostArray> outputs,
                                                  std::uint64_t seed = 1, std::span<const HostArray> others = {});
@@ -95,9 +97,9 @@ struct RunOptions {
 };
 
 // Runs a compiled program on inputs, one array per input in order. A check of a large program compiles and runs another
-// schedule of it too. Throws Error as infer_sizes and launch do, and before the program runs where an element of an
-// input breaks a fact, or is an index outside of what it indexes; when checking, where any read without a fill leaves
-// its tensor.
+// schedule of it too. Throws Error as infer_sizes and launch do, and before the program runs where an input's data does
+// not fit its shape, or an element of it breaks a fact or is an index outside of what it indexes; when checking, where
+// any read without a fill leaves its tensor.
 QUERN_API RunReport run_host(const Executable& executable, std::span<const HostArray> inputs, const Sizes& sizes = {},
                              const RunOptions& options = {});
 

@@ -60,6 +60,20 @@ TEST(RandomInputs, IndicesFitAndAreSortedWhereThatIsPromised) {
   EXPECT_NO_THROW(evaluate(program, inputs));
 }
 
+TEST(HostArrays, AreOfTheirShape) {
+  EXPECT_EQ(error_of([] { HostArray(DType::f32, {2, -3}); }), "f32[2, -3] has a dimension of -3; a size is at least 0");
+  const Program program = Program::parse("add(n=3)");
+  const Executable executable = compile(program, {.device = "sim", .use_store = false});
+  for (const std::size_t bytes : {4, 16}) {
+    std::vector<HostArray> inputs(2, HostArray(DType::f32, {3}));
+    inputs[1].data.resize(bytes);
+    const std::string why =
+        " is f32[3], of 12 bytes, but its data has " + std::to_string(bytes) + "; make it by HostArray(dtype, shape)";
+    EXPECT_EQ(error_of([&] { run_host(executable, inputs); }), "input b" + why);
+    EXPECT_EQ(error_of([&] { check_outputs(program, {}, inputs, std::vector{inputs[0]}); }), "an array for add" + why);
+  }
+}
+
 TEST(HostArrays, HoldEveryDtype) {
   for (int d = 0; d < kDTypeCount; ++d) {
     HostArray array(static_cast<DType>(d), {2, 2});
