@@ -130,6 +130,31 @@ class Partitioner {
       const auto it = placed_.find(source->tensor.get());
       if (is_reduction(*source) && it == placed_.end()) return true;
     }
+    Group candidate = group;
+    candidate.push_back(&definition);
+    return waits_for_itself(candidate);
+  }
+
+  // Whether a kernel of these definitions would wait for one that waits for it: a kernel waits for all that any of its
+  // definitions needs. Never of one definition, as long as no other kernel does.
+  bool waits_for_itself(const Group& group) {
+    std::set<const Tensor*> own;
+    for (const Definition* definition : group) own.insert(definition->tensor.get());
+    std::set<int> others;
+    std::vector<Group> waiting{group};
+    while (!waiting.empty()) {
+      const Group next = std::move(waiting.back());
+      waiting.pop_back();
+      for (const Definition* definition : next) {
+        for (const Tensor* source : ancestors(*definition->tensor)) {
+          const bool is_own = own.contains(source);
+          if (is_own && !own.contains(next.front()->tensor.get())) return true;
+          const auto it = placed_.find(source);
+          if (is_own || it == placed_.end() || !others.insert(it->second).second) continue;
+          waiting.push_back(groups_[static_cast<std::size_t>(it->second)]);
+        }
+      }
+    }
     return false;
   }
 
@@ -159,6 +184,10 @@ class Partitioner {
       const bool is_core = std::ranges::find(core, &next) != core.end();
       const bool is_between = needed.contains(next.tensor.get()) && !is_reduction(next) && depends_on(next, group);
       if (is_core || is_between) group.push_back(&next);
+    }
+    if (waits_for_itself(group)) {
+      apart_.push_back({core.back()->tensor, "another kernel computes from a part of it what it reads"});
+      return;
     }
     Verdict is_whole = fuses_(build(group, unused));
     if (is_whole) fused = group;
@@ -247,6 +276,7 @@ class Partitioner {
     std::vector<bool> done(groups_.size());
     std::vector<TensorRef> unused;
     while (ordered.size() < groups_.size()) {
+      const std::size_t before = ordered.size();
       for (std::size_t g = 0; g < groups_.size(); ++g) {
         if (done[g]) continue;
         const Program kernel = build(groups_[g], unused);
@@ -261,6 +291,7 @@ class Partitioner {
         ordered.push_back(groups_[g]);
         done[g] = true;
       }
+      ensure(ordered.size() > before, "no kernel waits for one that waits for it");
     }
     groups_ = std::move(ordered);
     for (std::size_t g = 0; g < groups_.size(); ++g) {

@@ -1,8 +1,11 @@
 #include "compiler/partition.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
 #include <set>
 
 #include "compiler/analysis.h"
@@ -303,6 +306,45 @@ TEST(Partition, WhatIsNotAttentionIsNotTakenForIt) {
   EXPECT_FALSE(is_fused(kScores,
                         "y[b, i, c] = bf16(sum[j](f32(bf16(e[b, i, j])) * f32(v[b, j, c])) / l[b, i] + "
                         "sum[j](s[b, i, j]))\n"));
+}
+
+// A program of random definitions, each of earlier ones, in a random order: matrices m* of n x n, vectors v* of n.
+std::string random_program(std::mt19937& random) {
+  const auto below = [&](std::size_t n) { return random() % n; };
+  std::vector<std::string> matrices{"x", "w"}, vectors{"b"}, lines;
+  std::string outputs;
+  for (int i = 0; i < 14; ++i) {
+    const std::string &a = matrices[below(matrices.size())], &c = matrices[below(matrices.size())],
+                      &v = vectors[below(vectors.size())];
+    const bool is_vector = below(3) == 0, is_output = below(3) == 0 || i == 13;
+    const std::string name = fmt::format("{}{}", is_vector ? 'v' : 'm', i);
+    const std::string value =
+        is_vector       ? fmt::format(fmt::runtime(below(2) == 0 ? "sum[p]({}[i, p])" : "sum[p]({}[p, i])"), a)
+        : below(3) == 0 ? fmt::format("sum[p]({}[i, p] * {}[p, j])", a, c)
+        : below(2) == 0 ? fmt::format("{}[i, j] + {}[i, j]", a, c)
+                        : fmt::format("{}[i, j] * {}[{}]", a, v, below(2) == 0 ? 'i' : 'j');
+    lines.push_back(fmt::format("{}[{}] = {}", name, is_vector ? "i" : "i, j", value));
+    if (is_output) outputs += fmt::format("{}{}: f32[{}]", outputs.empty() ? "" : ", ", name, is_vector ? "n" : "n, n");
+    (is_vector ? vectors : matrices).push_back(name);
+  }
+  std::ranges::shuffle(lines, random);
+  return fmt::format("kernel f(x: f32[n, n], w: f32[n, n], b: f32[n]) -> ({}) {{\n{}\n}}", outputs,
+                     fmt::join(lines, "\n"));
+}
+
+TEST(Partition, KernelsReadWhatWasWrittenBefore) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 400; ++i) {
+    const std::string text = random_program(random);
+    const ir::Program program = lift_reductions(ir::parse_program(text));
+    std::set<std::string> written{"x", "w", "b"};
+    for (const ir::Program& kernel : partition(program).kernels) {
+      for (const ir::TensorRef& input : kernel.inputs)
+        EXPECT_TRUE(written.contains(input->name)) << input->name << " of " << text;
+      for (const ir::Output& output : kernel.outputs) written.insert(output.tensor->name);
+    }
+    for (const ir::Output& output : program.outputs) EXPECT_TRUE(written.contains(output.tensor->name)) << text;
+  }
 }
 
 }  // namespace
