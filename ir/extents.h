@@ -3,8 +3,9 @@
 // text, the printer of a program (to know which ranges need writing).
 //
 // A use is a place where an axis alone is an index. An intermediate's axis takes the extent of the axes that read that
-// dimension of it, else the dimension that it indexes itself; a reduced axis takes the dimension that it indexes. Uses
-// under a fill or a condition count only where nothing else decides, and then all of them.
+// dimension of it, the largest, else the dimension that it indexes itself, the smallest; a reduced axis takes the
+// dimension that it indexes. Uses under a fill or a condition count only where nothing else decides, and then all of
+// them.
 
 #include <cstddef>
 #include <functional>

@@ -115,6 +115,14 @@ INSTANTIATE_TEST_SUITE_P(
             "axis i runs over n (from axis i, which reads dimension 0 of t), but indexes dimension 0 of x, which is m"},
         Case{"kernel t(x: f32[m], z: f32[n]) -> (y: f32[]) { y[] = sum[p](p < m ? x[p] : z[p]) }",
              "axis p indexes dimension 0 of x, which is m, and dimension 0 of z, which is n; write the range"},
+        Case{"kernel t() -> (y: f32[n], z: f32[m]) { t[i] = 1.0\n y[i] = t[i] else 0\n z[j] = t[j] else 0 }",
+             "axis i runs over n (from axis i, which reads dimension 0 of t), but axis j, which reads dimension 0 of t "
+             "too, over m; write the range that is meant, as in i in n"},
+        Case{"kernel t() -> (y: f32[n], z: f32[m]) { t[i] = 1.0\n z[j] = t[j] else 0\n y[i] = t[i] else 0 }",
+             "axis i runs over m (from axis j, which reads dimension 0 of t), but axis i"},
+        Case{"kernel t(x: f32[n], w: f32[m]) -> (y: f32[]) {\n t[i] = 1.0\n"
+             " y[] = sum[p](w[p] + (t[p] else 0)) + sum[q](x[q] * (t[q] else 0)) }",
+             "axis i runs over m (from axis p, which reads dimension 0 of t), but axis q"},
         Case{"kernel t(x: f32[n]) -> (y: f32[]) { y[] = sum[p](x[p + 1] else 0) }",
              "the range of axis p is not known: it indexes no dimension as itself; write it, as in p in 16"},
         Case{"kernel t(x: f32[n]) -> (y: f32[n]) { t[i] = 1.0\n y[i] = t[i + 1] }", "the range of axis i is not known"},

@@ -113,6 +113,14 @@ TEST(ProgramText, RangesStandOnlyWhereTheyCannotBeInferred) {
   expect("(x: f32[n]) -> (y: f32[n])", "y[j] = sum[p where p <= j](x[p])", "y[j] = sum[p where p <= j](x[p])");
   expect("(x: f32[n]) -> (y: f32[n])", "y[j] = sum[r in 3](x[j + r - 1] else 0)",
          "y[j] = sum[r in 3](x[j + r - 1] else 0.0)");
+  // the largest reader and the smallest dimension, in whichever order they stand
+  for (const char* body : {"t[i in m] = 1.0; y[i] = t[i]; z[j] = t[j]", "t[i in m] = 1.0; z[j] = t[j]; y[i] = t[i]"}) {
+    expect("(x: f32[n]) -> (y: f32[n], z: f32[m]) with n <= m", body, "t[i] = 1.0");
+  }
+  for (const char* product : {"x[i] * w[i]", "w[i] * x[i]"}) {
+    expect("(x: f32[n], w: f32[m]) -> (y: f32[n]) with n <= m",
+           std::string("t[i in n] = ") + product + "; y[j] = t[(j + 1) % n]", std::string("t[i] = ") + product);
+  }
   // a branch's reads do not bind: a concatenation
   expect("(a: f32[m], b: f32[n]) -> (y: f32[m + n])", "y[i] = i < m ? a[i] : b[i - m]",
          "y[i] = i < m ? a[i] : b[i - m]");
