@@ -38,6 +38,10 @@ void require_timing(const runtime::Device& device) {
 }  // namespace api
 
 TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback) {
+  if (!options.target.empty()) {
+    fail("a target '{}' is given, but tuning measures on a device; give one, or neither for the best one here",
+         options.target);
+  }
   const Program sized = program.bind(options.sizes);
   api::require_addressable(sized);
   if (!sized.symbols().empty()) {

@@ -150,10 +150,7 @@ void check_overlap(const Plan& plan, const PlanContext& context, std::span<void*
 
 }  // namespace
 
-void check_call(const Plan& plan, const PlanContext& context, std::span<void* const> arguments) {
-  if (arguments.size() != plan.arguments.size()) {
-    fail("'{}' takes {} tensors, got {}", plan.name, plan.arguments.size(), arguments.size());
-  }
+void check_sizes(const Plan& plan, const PlanContext& context) {
   if (context.symbols.size() != plan.symbols.size()) {
     fail("'{}' takes {} sizes, got {}", plan.name, plan.symbols.size(), context.symbols.size());
   }
@@ -162,8 +159,15 @@ void check_call(const Plan& plan, const PlanContext& context, std::span<void* co
       fail("size '{}' of '{}' is {}; sizes are not negative", plan.symbols[i].name, plan.name, context.symbols[i]);
     }
   }
+  for (const PlanArgument& argument : plan.arguments) check_bytes(plan, argument, context);
+}
+
+void check_call(const Plan& plan, const PlanContext& context, std::span<void* const> arguments) {
+  if (arguments.size() != plan.arguments.size()) {
+    fail("'{}' takes {} tensors, got {}", plan.name, plan.arguments.size(), arguments.size());
+  }
+  check_sizes(plan, context);
   for (const PlanArgument& argument : plan.arguments) {
-    check_bytes(plan, argument, context);
     if (argument.is_output) check_strides(plan, argument, context);
   }
   for (std::size_t i = 0; i < arguments.size(); ++i) check_pointer(plan.arguments[i], context, arguments[i]);

@@ -103,7 +103,7 @@ class QUERN_API Executable {
   // the memory of such an input gets other contents, or is freed and may come back as another's. Not while a call runs.
   void forget_constants() const;
 
-  // Bytes of scratch memory that a launch at these sizes takes.
+  // Bytes of scratch memory that a launch at these sizes takes. Throws Error for sizes as launch does.
   std::size_t workspace_bytes(std::span<const std::int64_t> sizes = {}) const;
 
   // Values of the symbols in the order that launch takes, from their names. Throws Error for a missing one.
@@ -179,7 +179,7 @@ struct TuneReport {
 
 // Finds a schedule for every kernel of the program on options.device at options.sizes, and remembers it in the store.
 // Kernels that have a winner are not measured again, be it one of a search that its budget ended; clear_store forgets
-// it. Throws Error for a symbol without a size, and for a device that measures no times.
+// it. Throws Error for a symbol without a size, a target instead of a device, and a device that measures no times.
 QUERN_API TuneReport tune(const Program& program, const Options& options, const TuneCallback& callback = {});
 
 }  // namespace quern

@@ -104,6 +104,7 @@ class CpuProgram final : public LoadedProgram {
   std::size_t workspace_bytes(std::span<const std::int64_t> symbols) const override {
     const Limits limits = device_limits();
     const PlanContext context{symbols, limits};
+    check_sizes(plan_, context);
     std::int64_t bytes = 0;
     for (const Variant& variant : plan_.variants) {
       const bool may_serve = std::ranges::all_of(variant.guards, [&](const Guard& guard) {

@@ -102,6 +102,7 @@ class CudaProgram final : public LoadedProgram {
   }
 
   std::size_t workspace_bytes(std::span<const std::int64_t> symbols) const override {
+    check_sizes(plan_, context(symbols));
     std::int64_t bytes = 0;
     for (const Variant& variant : plan_.variants) {
       const bool may_serve = std::ranges::all_of(variant.guards, [&](const Guard& guard) {

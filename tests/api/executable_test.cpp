@@ -79,6 +79,8 @@ TEST_F(Executables, RefuseWrongArguments) {
   EXPECT_FALSE(launch({x.data(), y.data()}, {-3, 5}).empty());
   EXPECT_TRUE(contains(launch({x.data(), y.data()}, {std::numeric_limits<std::int64_t>::max(), 64}),
                        "argument 'x' of 'rows' is f32[9223372036854775807, 64], 2^63 bytes or more"));
+  EXPECT_EQ(error_of([&] { rows.workspace_bytes(std::vector<std::int64_t>{3}); }), "'rows' takes 2 sizes, got 1");
+  EXPECT_TRUE(contains(error_of([&] { rows.workspace_bytes(std::vector<std::int64_t>{-1, 3}); }), "is -1; sizes"));
   EXPECT_EQ(error_of([&] { rows.size_values({{"m", 3}}); }),
             "symbol n of rows has no size; give it one, as in -D n=1024 or Sizes{{\"n\", 1024}}");
 }
@@ -104,6 +106,9 @@ TEST_F(Executables, OptionsThatDoNotFit) {
   EXPECT_EQ(error_of([&] { compile(program, {.device = "cpu", .target = "cpu:x86-64-v3"}); }),
             "both device 'cpu' and target 'cpu:x86-64-v3' are given; a device has its own target");
   EXPECT_TRUE(contains(error_of([&] { compile(program, {.target = "cuda:sm_12"}); }), "sm_12"));
+  EXPECT_EQ(
+      error_of([&] { tune(program, {.target = "cuda:sm_90a"}); }),
+      "a target 'cuda:sm_90a' is given, but tuning measures on a device; give one, or neither for the best one here");
   EXPECT_TRUE(contains(error_of([&] { compile(program, {.device = "tpu"}); }), "unknown device 'tpu'"));
   for (const char* schedule : {"", "pointwise threads=16"}) {
     EXPECT_EQ(error_of([&] { compile(program, {.device = "cpu", .schedule = schedule, .sizes = {{"q", 3}}}); }),
