@@ -15,15 +15,15 @@ namespace {
 struct StageRow {
   Stage stage;
   std::string_view name;
-  enum class On : std::uint8_t { both, gpu, cpu } on;
+  enum class On : std::uint8_t { all, gpu, cuda, cpu } on;
 };
 
 constexpr std::array kStages = {
-    StageRow{Stage::tensor, "tensor", StageRow::On::both}, StageRow{Stage::tile, "tile", StageRow::On::both},
-    StageRow{Stage::thread, "thread", StageRow::On::both}, StageRow{Stage::cuda, "cuda", StageRow::On::gpu},
-    StageRow{Stage::ptx, "ptx", StageRow::On::gpu},        StageRow{Stage::cubin, "cubin", StageRow::On::gpu},
-    StageRow{Stage::sass, "sass", StageRow::On::gpu},      StageRow{Stage::llvm, "llvm", StageRow::On::cpu},
-    StageRow{Stage::assembly, "asm", StageRow::On::cpu},   StageRow{Stage::plan, "plan", StageRow::On::both},
+    StageRow{Stage::tensor, "tensor", StageRow::On::all}, StageRow{Stage::tile, "tile", StageRow::On::all},
+    StageRow{Stage::thread, "thread", StageRow::On::all}, StageRow{Stage::cuda, "cuda", StageRow::On::gpu},
+    StageRow{Stage::ptx, "ptx", StageRow::On::cuda},      StageRow{Stage::cubin, "cubin", StageRow::On::cuda},
+    StageRow{Stage::sass, "sass", StageRow::On::cuda},    StageRow{Stage::llvm, "llvm", StageRow::On::cpu},
+    StageRow{Stage::assembly, "asm", StageRow::On::cpu},  StageRow{Stage::plan, "plan", StageRow::On::all},
 };
 
 const StageRow& row_of(Stage stage) { return kStages[static_cast<std::size_t>(stage)]; }
@@ -76,14 +76,22 @@ std::string cpu_text([[maybe_unused]] const Compiled& compiled, [[maybe_unused]]
 #endif
 }
 
+void check_exists(const StageRow& row, const Target& target) {
+  if (row.on == StageRow::On::all) return;
+  if ((row.on == StageRow::On::cpu) == target.is_gpu()) {
+    fail("there is no {} of a program for {}; it exists for {}s", row.name, to_text(target),
+         row.on == StageRow::On::cpu ? "CPU" : "GPU");
+  }
+  if (row.on == StageRow::On::cuda && target.kind == TargetKind::sim) {
+    fail("there is no {} of a program for {}, which runs its thread form; compile it for cuda:{}", row.name,
+         to_text(target), target.arch);
+  }
+}
+
 }  // namespace
 
 std::string emit(const Compiled& compiled, Stage stage, const std::string& nvrtc) {
-  const StageRow& row = row_of(stage);
-  if (row.on != StageRow::On::both && (row.on == StageRow::On::gpu) != compiled.target.is_gpu()) {
-    fail("there is no {} of a program for {}; it exists for {}s", row.name, to_text(compiled.target),
-         row.on == StageRow::On::gpu ? "GPU" : "CPU");
-  }
+  check_exists(row_of(stage), compiled.target);
   const std::vector<std::byte>& binary = compiled.binary.bytes;
   switch (stage) {
     case Stage::tensor:

@@ -34,11 +34,6 @@ Stage stage_of(const CompileArguments& arguments) {
 
 // The text of one stage to its file, or to standard output.
 void emit(const Executable& executable, Stage stage, const CompileArguments& arguments) {
-  const std::string target = executable.target();
-  if (target.starts_with("sim") && (stage == Stage::ptx || stage == Stage::cubin || stage == Stage::sass)) {
-    throw Error(fmt::format("there is no {} of a program for {}, which runs its thread form; take --target cuda{}",
-                            arguments.emit, target, target.substr(3)));
-  }
   const std::string text = executable.emit(stage);
   if (!arguments.output.empty()) write(arguments.output, text);
   if (arguments.common.json) {

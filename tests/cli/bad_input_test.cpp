@@ -76,7 +76,7 @@ INSTANTIATE_TEST_SUITE_P(
              {"there is no ptx of a program for cpu:", "it exists for GPUs"}},
         Case{"NoPtxOfASimulator",
              {"compile", "add(n=7)", "--target", "sim:sm_90a", "--no-store", "--emit", "ptx", "-o", "none"},
-             {"there is no ptx of a program for sim:sm_90a, which runs its thread form; take --target cuda:sm_90a"}},
+             {"there is no ptx of a program for sim:sm_90a, which runs its thread form; compile it for cuda:sm_90a"}},
         Case{"SimulateACpu",
              {"explain", "add(n=8)", "--device", "cpu", "--simulate"},
              {"--simulate is of GPU kernels, not of --device cpu; give --target cuda:sm_90a"}},
