@@ -7,7 +7,6 @@
 #include <limits>
 #include <numeric>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "api/cost.h"
@@ -162,7 +161,7 @@ std::vector<ir::Checked> reference(const ir::Program& program, const api::Symbol
   std::ranges::transform(arrays, inputs.begin(), view);
   const std::vector<std::int64_t> shape = symbols.shape(*program.outputs[output].tensor);
   std::vector<ir::Checked> values(places.size());
-  const std::size_t parts = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, places.size() / 64 + 1);
+  const std::size_t parts = std::min(static_cast<std::size_t>(host_threads()), places.size() / 64 + 1);
   std::vector<std::future<void>> tasks;
   for (std::size_t part = 0; part < parts; ++part) {
     const std::size_t begin = places.size() * part / parts;

@@ -141,7 +141,7 @@ class KernelTuner {
   // Compiles a batch on all threads, then measures it with the machine to itself.
   void search(const ProblemData& data, bool& stopped) {
     const std::size_t threads = settings_.compile_threads > 0 ? static_cast<std::size_t>(settings_.compile_threads)
-                                                              : std::max(1u, std::thread::hardware_concurrency());
+                                                              : static_cast<std::size_t>(host_threads());
     const std::size_t batch = 2 * threads;
     // The fallback is measured whatever the budget is: there is an answer.
     const auto over = [&] { return tried_ > 0 && seconds_since(start_) > budget_; };

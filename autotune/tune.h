@@ -22,7 +22,7 @@ inline constexpr double kNearTie = 0.02;
 
 struct TuneSettings {
   double budget_seconds = 30;
-  int compile_threads = 0;  // 0: as many as there are cores
+  int compile_threads = 0;  // 0: host_threads()
   std::uint64_t seed = 1;
   std::string nvrtc;
 };

@@ -4,8 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
 #include <thread>
 
+#include "base/error.h"
 #include "base/target.h"
 
 namespace quern {
@@ -49,6 +53,18 @@ Target host_cpu_target() {
   target.cpu.cores = usable_cores();
   target.peak = nominal_cpu_rates(target.cpu);
   return target;
+}
+
+int host_threads() {
+  const char* text = std::getenv("QUERN_THREADS");
+  if (text == nullptr || *text == '\0') return usable_cores();
+  const std::string_view view(text);
+  int count = 0;
+  const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), count);
+  if (error != std::errc() || end != view.data() + view.size() || count < 1) {
+    fail("QUERN_THREADS is '{}'; give a number of threads from 1 on", view);
+  }
+  return count;
 }
 
 PeakRates nominal_cpu_rates(const CpuLimits& limits) {

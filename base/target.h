@@ -104,6 +104,10 @@ std::span<const std::string> known_targets();
 // The CPU that runs this program: its feature level, caches, and the cores that this process may use.
 Target host_cpu_target();
 
+// How many threads this process may keep busy: QUERN_THREADS, else the cores that it may use. Throws Error when
+// QUERN_THREADS is not a number from 1 on.
+int host_threads();
+
 // The rates that a CPU of these limits has by a rough model: two multiply-adds of a whole vector per clock and core at
 // 2.5 GHz, 10 GB/s of memory bandwidth per core up to 200 GB/s. Good enough to judge what bounds a kernel; the
 // comparison with a roofline measures both instead.

@@ -59,10 +59,10 @@ runtime::cuda::CompiledCuda compile_module(const ScheduledProgram& scheduled, co
                                            const codegen::CudaModule& module, const Target& target,
                                            const CompileOptions& options) {
   const auto& nvrtc = runtime::cuda::Nvrtc::get(options.nvrtc_path);
+  const int threads = std::min(static_cast<int>(module.entries.size()), host_threads());
   try {
-    return nvrtc.compile(
-        module.source, name, target.arch,
-        {.line_info = options.line_info, .kernels = static_cast<int>(module.entries.size()), .extra = module.options});
+    return nvrtc.compile(module.source, name, target.arch,
+                         {.line_info = options.line_info, .threads = threads, .extra = module.options});
   } catch (const InternalError&) {
     blame_externs(scheduled, target, options);
     throw;

@@ -33,7 +33,7 @@ struct Options {
   Sizes sizes = {};              // of symbols: where they are tuned, and nearest is measured from
   std::string store = {};        // path of the tuning store; empty: QUERN_STORE, else in the user's cache folder
   bool use_store = true;         // false: neither read nor written
-  int compile_threads = 0;       // kernels compiled at once while tuning; 0: as many as there are cores
+  int compile_threads = 0;       // kernels compiled at once while tuning; 0: QUERN_THREADS, else as many as cores
   std::uint64_t seed = 1;        // of the data that tuning measures with
   std::string source_path = {};  // where the CUDA source is kept, for profilers; empty: nowhere
   std::string nvrtc = {};        // path of the NVRTC library; empty: searched

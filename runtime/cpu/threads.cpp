@@ -7,12 +7,9 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string_view>
 
 #include "base/error.h"
 #include "base/target.h"
@@ -47,18 +44,6 @@ class LaunchOrder {
 
 constexpr std::int64_t kChunksPerThread = 8;
 
-int default_count() {
-  const char* text = std::getenv("QUERN_THREADS");
-  if (text == nullptr || *text == '\0') return host_cpu_target().cpu.cores;
-  const std::string_view view(text);
-  int count = 0;
-  const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), count);
-  if (error != std::errc() || end != view.data() + view.size() || count < 1) {
-    fail("QUERN_THREADS is '{}'; give a number of threads from 1 on", view);
-  }
-  return count;
-}
-
 // Where blocks run. More threads than processors are what somebody asked for: TBB must not cut them, nor say so on
 // stderr.
 struct Arena {
@@ -76,7 +61,7 @@ class Pool {
  public:
   std::shared_ptr<Arena> arena() {
     const std::lock_guard lock(mutex_);
-    if (!arena_) arena_ = std::make_shared<Arena>(default_count());
+    if (!arena_) arena_ = std::make_shared<Arena>(host_threads());
     return arena_;
   }
 

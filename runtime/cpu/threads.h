@@ -8,8 +8,7 @@
 
 namespace quern::runtime::cpu {
 
-// How many threads run blocks at once, the caller among them: QUERN_THREADS, else the cores that this process may use.
-// Throws Error when QUERN_THREADS is not a number from 1 on.
+// How many threads run blocks at once, the caller among them: host_threads() unless set.
 int thread_count();
 
 // Sets that number for launches that begin later; 0: back to the default. Thread-safe.

@@ -99,7 +99,7 @@ CompiledCuda Nvrtc::compile(const std::string& source, const std::string& name, 
                                         "--device-as-default-execution-space", "-Xptxas=-v"};
   // NVRTC's own cache would swallow what ptxas says.
   if (major_ > 12 || minor_ >= 9) arguments.push_back("--no-cache");
-  if (major_ > 12 && options.kernels > 1) arguments.push_back(fmt::format("--split-compile={}", options.kernels));
+  if (major_ > 12 && options.threads > 1) arguments.push_back(fmt::format("--split-compile={}", options.threads));
   if (options.line_info) arguments.push_back("-lineinfo");
   arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
   std::vector<const char*> pointers;

@@ -12,7 +12,7 @@ namespace quern::runtime::cuda {
 
 struct NvrtcOptions {
   bool line_info = false;          // source lines for profilers
-  int kernels = 1;                 // of the source, compiled side by side where NVRTC can
+  int threads = 1;                 // that compile kernels of the source side by side, where NVRTC can
   std::vector<std::string> extra;  // further NVRTC options, such as "--fmad=false"
 };
 

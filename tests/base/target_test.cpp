@@ -68,6 +68,16 @@ TEST(Target, HostIsACpuOfAKnownLevel) {
   EXPECT_GE(host.cpu.l1_bytes, 4096);
 }
 
+TEST(Target, ThreadsAreTheCoresUnlessSet) {
+  unsetenv("QUERN_THREADS");
+  EXPECT_EQ(host_threads(), host_cpu_target().cpu.cores);
+  setenv("QUERN_THREADS", "3", 1);
+  EXPECT_EQ(host_threads(), 3);
+  setenv("QUERN_THREADS", "0", 1);
+  EXPECT_THROW(host_threads(), Error);
+  unsetenv("QUERN_THREADS");
+}
+
 TEST(Target, CapabilitiesFindTheirArchitecture) {
   EXPECT_EQ(arch_for_capability(8, 0), "sm_80");
   EXPECT_EQ(arch_for_capability(8, 6), "sm_86");
