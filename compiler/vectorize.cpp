@@ -17,7 +17,9 @@ constexpr std::int64_t kAccessBytes = 16;
 class Vectorizer {
  public:
   Vectorizer(const For& loop, const Assumptions& assumptions)
-      : loop_(loop), width_(*as_integer(loop.hi)), assumptions_(assumptions) {}
+      : loop_(loop), width_(*as_integer(loop.hi)), assumptions_(assumptions), bound_{loop.var} {
+    find_bound(loop.body);
+  }
 
   // Whether an access of several elements came out.
   bool found_wide() const { return !before_.empty() || !after_.empty(); }
@@ -36,7 +38,7 @@ class Vectorizer {
   struct Access {
     TensorRef buffer;
     Expr base;
-    Expr condition;  // of a guarded read
+    Expr condition, otherwise;  // of a guarded read
     BufferRef registers;
   };
 
@@ -47,6 +49,18 @@ class Vectorizer {
       return std::any_of(block->body.begin(), block->body.end(), [&](const Stmt& s) { return varies_within(s); });
     }
     return !get_if<Store>(stmt) && !get_if<Let>(stmt) && !get_if<Alloc>(stmt);
+  }
+
+  void find_bound(const Stmt& stmt) {
+    if (const Let* let = get_if<Let>(stmt)) bound_.push_back(let->var);
+    if (const Block* block = get_if<Block>(stmt)) {
+      for (const Stmt& s : block->body) find_bound(s);
+    }
+  }
+
+  // Whether an expression can stand in front of the loop.
+  bool is_known_before(const Expr& e) const {
+    return std::ranges::none_of(bound_, [&](const VarRef& var) { return uses(e, var); });
   }
 
   Stmt rewrite(const Stmt& stmt) {
@@ -79,8 +93,8 @@ class Vectorizer {
 
   Expr rewrite(const Expr& e) {
     if (e->kind == ExprKind::read) return load(e, {}, {});
-    if (is_call(e, Op::select) && e->args[1]->kind == ExprKind::read && !uses(e->args[0], loop_.var) &&
-        !contains_read(e->args[0])) {
+    if (is_call(e, Op::select) && e->args[1]->kind == ExprKind::read && is_known_before(e->args[0]) &&
+        !contains_read(e->args[0]) && is_known_before(at_start(e->args[2]))) {
       return load(e->args[1], e->args[0], e->args[2]);
     }
     std::vector<Expr> args;
@@ -92,12 +106,12 @@ class Vectorizer {
     return with_children(e, std::move(args), e->fill, e->where);
   }
 
-  // Where a load at `base` under the same condition has left the element; nothing where there was none.
-  Expr find(const Expr& access, const Expr& base, const Expr& condition) const {
+  // Where a load has left the element that is read at `base` under a condition; nothing where there was none.
+  Expr find(const Expr& access, const Expr& base, const Expr& condition, const Expr& otherwise) const {
+    const auto are_equal = [](const Expr& a, const Expr& b) { return a && b ? equal(a, b) : !a && !b; };
     for (const Access& known : loads_) {
-      const bool same_condition =
-          (!condition && !known.condition) || (condition && known.condition && equal(condition, known.condition));
-      if (known.buffer == access->tensor && equal(known.base, base) && same_condition) {
+      if (known.buffer == access->tensor && equal(known.base, base) && are_equal(known.condition, condition) &&
+          are_equal(known.otherwise, otherwise)) {
         return read(known.registers, {Expr(loop_.var)});
       }
     }
@@ -107,7 +121,7 @@ class Vectorizer {
   // What is in registers already, from there; everything else as it is.
   Expr loaded(const Expr& e) const {
     if (e->kind == ExprKind::read && joined(*e->tensor, e->args[0]) > 1) {
-      if (const Expr known = find(e, at_start(e->args[0]), {})) return known;
+      if (const Expr known = find(e, at_start(e->args[0]), {}, {})) return known;
     }
     std::vector<Expr> args;
     for (const Expr& arg : e->args) args.push_back(loaded(arg));
@@ -116,11 +130,10 @@ class Vectorizer {
 
   // The element of `access` (under `condition`, else `otherwise`) out of registers, or as it was.
   Expr load(const Expr& access, const Expr& condition, const Expr& otherwise) {
-    const Expr plain = condition ? select(condition, access, otherwise) : access;
     const std::int64_t width = joined(*access->tensor, access->args[0]);
-    if (width == 1) return plain;
+    if (width == 1) return condition ? select(condition, access, otherwise) : access;
     const Expr base = at_start(access->args[0]);
-    if (const Expr known = find(access, base, condition)) return known;
+    if (const Expr known = find(access, base, condition, otherwise)) return known;
     const BufferRef registers = allocate(*access->tensor);
     std::vector<Stmt> moves;
     for (std::int64_t first = 0; first < width_; first += width) {
@@ -136,7 +149,7 @@ class Vectorizer {
     } else {
       before_.insert(before_.end(), moves.begin(), moves.end());
     }
-    loads_.push_back({access->tensor, base, condition, registers});
+    loads_.push_back({access->tensor, base, condition, otherwise, registers});
     return read(registers, {Expr(loop_.var)});
   }
 
@@ -146,8 +159,9 @@ class Vectorizer {
     if (buffer.space != Space::global && buffer.space != Space::shared) return 1;
     const auto stride = coefficient(index, loop_.var, assumptions_);
     if (!stride || !is_integer(*stride, 1)) return 1;
-    const std::int64_t size = byte_size(tensor.dtype);
-    const std::int64_t known = divisor(at_start(index), assumptions_);
+    const Expr base = at_start(index);
+    if (!is_known_before(base)) return 1;
+    const std::int64_t size = byte_size(tensor.dtype), known = divisor(base, assumptions_);
     std::int64_t width = std::min(width_, kAccessBytes / size);
     while (width > 1 && (known % width != 0 || buffer.alignment % (width * size) != 0)) width /= 2;
     return width;
@@ -169,6 +183,7 @@ class Vectorizer {
   const For& loop_;
   std::int64_t width_;
   const Assumptions& assumptions_;
+  std::vector<VarRef> bound_;  // in the loop
   std::vector<Stmt> before_, after_;
   std::vector<Access> loads_;
 };

@@ -282,6 +282,13 @@ const ShapeCase kShapeCases[] = {
     {"in_place_kernel_ahead",
      "kernel f(x: f32[n]) -> (y: f32[n] update x, s: f32[]) { y[i] = x[i] * 2\n s[] = sum[i](x[i]) }",
      {{7}, {5003}}},
+    {"one_element_with_two_fills",
+     "kernel f(x: f32[m, n]) -> (y: f32[m, n]) { y[i, j] = (x[i - 1, j] else 0) + (x[i - 1, j] else 1) * 3 }",
+     {{5, 8}, {64, 128}}},
+    {"a_condition_named_within_a_vector",
+     "kernel f(x: f32[m, n], b: f32[m, n]) -> (y: f32[m, n], z: f32[m, n]) {\n"
+     "t[i, j] = exp(x[i, j] * 2)\n y[i, j] = (t[i, j] > 1 ? b[i, j] : 3) + t[i, j] * t[i, j]\n z[i, j] = t[i, j] - 1 }",
+     {{5, 8}, {64, 128}}},
 };
 
 // A program with these sizes in the place of its symbols.
