@@ -154,23 +154,31 @@ std::vector<Stmt> WgmmaEpilogue::chunk(const WgmmaTile& tile, const Expr& number
   return body;
 }
 
-// The chunk's values of all outputs that are sent, in registers.
+// The chunk's values of all outputs that are sent, in registers. Where a chunk may reach beyond the product, one that
+// does not still reads without conditions, several elements at once.
 Stmt WgmmaEpilogue::compute(const WgmmaTile& tile, const Expr& first) {
+  const Expr is_whole =
+      inside(tile.row + schedule_.own_row(group_, schedule_.own_rows() - 1), tile.column + first + (width_ - 1));
+  const bool reads = std::ranges::any_of(
+      staged_, [&](const Sent& sent) { return !global_reads(program_, sent.member->definition->value, {}).empty(); });
+  if (!is_whole || !reads) return compute(tile, first, Reach::within);
+  return make_stmt(If{is_whole, compute(tile, first, Reach::within), compute(tile, first, Reach::beyond)});
+}
+
+Stmt WgmmaEpilogue::compute(const WgmmaTile& tile, const Expr& first, Reach reach) {
   const VarRef i = make_var("i"), j = make_var("j");
   const Expr row = tile.row + schedule_.own_row(group_, i), column = tile.column + first + j;
   const Definition& product = *problem_.contraction.product;
   emitter_.materialize(*product.tensor, acc_, {Expr(i), first + j});
-  const Expr where = inside(row, column);
+  const Expr where = reach == Reach::beyond ? inside(row, column) : Expr();
   Emitter::Scope scope(emitter_, {});
   for (const Sent& sent : staged_) {
     Substitution own;
     const Substitution axes = axes_at(tile, row, column);
     for (const auto& [axis, place] : sent.member->to_space) own[axis] = substitute(place, axes);
     scope.enter(std::move(own));
-    const Expr value = sent.member->definition->value;
-    const bool reads = !global_reads(program_, value, {}).empty();
     const Expr zero = constant(sent.values->dtype, std::int64_t{0});
-    scope.store(sent.values, {Expr(i), Expr(j)}, reads ? scope.lower_guarded(value, where, zero) : scope.lower(value));
+    scope.store(sent.values, {Expr(i), Expr(j)}, scope.lower_guarded(sent.member->definition->value, where, zero));
   }
   return make_stmt(Map{
       .axes = {{i, 0, schedule_.own_rows()}, {j, 0, width_}}, .distribution = held(width_), .body = scope.finish()});

@@ -3,6 +3,7 @@
 // Outputs of 2-byte elements leave through shared memory, chunk by chunk of the tile's columns, each warp sending its
 // own rows by bulk stores; others straight from registers; sums of rows at the tile's end.
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,6 +47,9 @@ class WgmmaEpilogue {
     ir::BufferRef total;
   };
 
+  // How far the elements of a chunk lie that are computed.
+  enum class Reach : std::uint8_t { within, beyond };
+
   void find_outputs();
   ir::BufferRef as_rows(const ir::Tensor& tensor);
 
@@ -60,6 +64,7 @@ class WgmmaEpilogue {
   std::vector<ir::Stmt> store_directly(const WgmmaTile& tile, const ir::Expr& first);
   std::vector<ir::Stmt> chunk(const WgmmaTile& tile, const ir::Expr& number);
   ir::Stmt compute(const WgmmaTile& tile, const ir::Expr& first);
+  ir::Stmt compute(const WgmmaTile& tile, const ir::Expr& first, Reach reach);
   std::vector<ir::Stmt> send(const WgmmaTile& tile, const ir::VarRef& buffer, const ir::Expr& first) const;
   ir::Stmt to_staging(const Sent& sent, const ir::VarRef& buffer) const;
   ir::Stmt to_memory(const Sent& sent, const WgmmaTile& tile, const ir::VarRef& buffer, const ir::Expr& from,

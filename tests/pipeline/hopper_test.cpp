@@ -6,6 +6,7 @@
 
 #include <array>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "compiler/strategies/strategy.h"
 #include "ir/kernel_printer.h"
+#include "ir/kernel_rewrite.h"
 #include "ir/parser.h"
 #include "pipeline/compile.h"
 #include "pipeline/schedule_program.h"
@@ -253,6 +255,27 @@ TEST(Hopper, RowsAreWalkedInGroupsOfAnySize) {
       EXPECT_EQ(reference.mismatch(artifact, simulator), "") << text << " n=" << sizes[1];
     }
   }
+}
+
+// The last chunk of the columns lies partly beyond them, as the last tile of the rows does; what lies within is read in
+// pairs.
+TEST(Hopper, OperandsOfTheEpilogueAreReadInPairs) {
+  runtime::Device& simulator = runtime::open_device("sim:sm_90a");
+  const Target target = narrow(simulator.info().target);
+  const ir::Program program = ir::parse_program(
+      "kernel f(x: bf16[150, 72], w: bf16[72, 104], b: bf16[104], r: bf16[150, 104]) -> (y: bf16[150, 104]) {\n"
+      "s[i, j] = sum[p](f32(x[i, p]) * f32(w[p, j]))\n"
+      "y[i, j] = bf16(gelu(s[i, j] + f32(b[j])) + f32(r[i, j])) }");
+  const std::string schedule = "wgmma block=64x64x64 consumers=1";
+  const Artifact artifact = compile(schedule_program(program, target, choose_text(schedule)), target);
+  std::set<std::string> pairs;
+  ir::visit(artifact.kernels[0].thread.body, [&](const ir::Stmt& stmt, const ir::Enclosing&) {
+    const auto* move = ir::get_if<ir::Move>(stmt);
+    if (move && move->width == 2) pairs.insert(move->from->name);
+    return true;
+  });
+  EXPECT_EQ(pairs, (std::set<std::string>{"b", "r"}));
+  EXPECT_EQ(Reference(program, {}, 1).mismatch(artifact, simulator), "");
 }
 
 // Rows come in bulk where there are some; where there are none, another variant serves.
