@@ -197,7 +197,8 @@ Bounded BoundedArithmetic::call(const Instruction& i, std::span<const Bounded> x
     if (sure || given) return exact(i.dtype, value);
     return unknown(i.dtype, value);
   }
-  const bool sums = i.op == Op::add || i.op == Op::sub;
+  // A product that is subtracted meets the addition all the same.
+  const bool negates = i.op == Op::neg && may_fuse, sums = i.op == Op::add || i.op == Op::sub || negates;
   std::array<Bounded, 3> settled_operands;
   for (std::size_t n = 0; n < x.size(); ++n) settled_operands[n] = sums ? x[n] : settled(i.from, x[n]);
   Ends e = range_of(f, i.from, std::span(settled_operands.data(), x.size()));
@@ -216,7 +217,7 @@ Bounded BoundedArithmetic::call(const Instruction& i, std::span<const Bounded> x
     if (e.lo < -largest_finite(in)) e.lo = -kInfinity;
   }
   const Bounded open = within(i.dtype, value, e.lo, e.hi);
-  return fusable ? open : settled(i.dtype, open);
+  return fusable || negates ? open : settled(i.dtype, open);
 }
 
 // The derivation stands in ir/rescaling.h. A weight that is no number is none at any scale.

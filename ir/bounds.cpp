@@ -403,7 +403,7 @@ std::vector<Checked> evaluate_with_bounds(const Program& program, std::span<cons
   std::vector<Checked> results;
   results.reserve(coordinates.size());
   for (const Coordinate& coordinate : coordinates) {
-    const Bounded x = machine.element(number, coordinate);
+    const Bounded x = machine.arithmetic.settled(tensor.dtype, machine.element(number, coordinate));
     const double value = low(tensor.dtype, {.value = x.value, .sure = true});
     const bool is_decided = std::isfinite(value) && std::isfinite(x.lo) && std::isfinite(x.hi);
     if (x.sure) {

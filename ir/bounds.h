@@ -8,8 +8,8 @@
 //
 //   rounding     is monotone: of [lo, hi] to a dtype it is [round(lo), round(hi)], a point where both agree.
 //   operations   that are correctly rounded: the exact operation on the interval's ends, rounded. The product of a
-//                multiplication may stay unrounded where it meets an addition (a fused multiply-add), unless the
-//                program says `exact`.
+//                multiplication may stay unrounded where it meets an addition (a fused multiply-add), under a name
+//                of its own too, unless the program says `exact`.
 //   functions    of the table: their trend on the ends (or slope * width), widened by their row's ulp bound at the
 //                larger end, of f32 or f64; then rounded to narrower dtypes. Rows that are spelled by their expansion
 //                are bounded by their expansion.

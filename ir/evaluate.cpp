@@ -19,7 +19,6 @@ struct Exact {
   Scalar value(Scalar value) const { return value; }
   Scalar either_of(DType, Scalar taken, Scalar) const { return taken; }
   Scalar unknown(DType, Scalar value) const { return value; }
-  Scalar settled(DType, Scalar value) const { return value; }
   Scalar expanded(const Instruction&, std::span<const Scalar>, Scalar value) const { return value; }
   Scalar rescaled(DType, Scalar, Scalar value) const { return value; }
   Scalar weighted(DType, Scalar, Scalar value) const { return value; }

@@ -12,7 +12,6 @@
 //   Value either_of(DType, Value taken, Value other)    of a selection whose condition is uncertain
 //   Value unknown(DType, Scalar value)                  of a read at an uncertain place
 //   Value expanded(const Instruction&, std::span<const Value> operands, Value)
-//   Value settled(DType, Value)                         as it is stored
 // and a member template reduce(Machine&, const ReduceCode&, DType), which runs a reduction.
 
 #include <algorithm>
@@ -269,8 +268,7 @@ class Machine {
       saved[d] = slots_[loops[d].slot];
       slots_[loops[d].slot] = coordinate[d];
     }
-    const DType dtype = code_.instructions[definition.value].dtype;
-    const Value value = arithmetic.settled(dtype, eval(definition.value));
+    const Value value = eval(definition.value);
     for (std::size_t d = 0; d < loops.size(); ++d) slots_[loops[d].slot] = saved[d];
     return value;
   }

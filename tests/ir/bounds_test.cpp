@@ -82,6 +82,22 @@ TEST(Bounds, ProductsMayBeFusedUnlessExact) {
     differ += width(checked) > 0 ? 1 : 0;
   }
   EXPECT_GT(differ, 0);
+  // Under a name, behind a choice, and in an output that another one reads.
+  for (const char* other : {"kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) { t[i] = x[i] * x[i]\n y[i] = t[i] + z[i] }",
+                            "kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) { y[i] = (i < n ? x[i] * x[i] : 0) + z[i] }",
+                            "kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) { y[i] = z[i] + -(x[i] * -x[i]) }",
+                            "kernel f(x: f32[n], z: f32[n]) -> (y: f32[n], t: f32[n]) { t[i] = x[i] * x[i]\n"
+                            "y[i] = t[i] + z[i] }"}) {
+    const Case same(other, {{"n", 8}});
+    for (std::int64_t i = 0; i < 8; ++i) {
+      const Checked checked = same.at({i}), expected = fused.at({i});
+      EXPECT_EQ(checked.lo, expected.lo) << other;
+      EXPECT_EQ(checked.hi, expected.hi) << other;
+      if (same.program.outputs.size() > 1) {
+        EXPECT_EQ(width(same.at({i}, 1)), 0);
+      }
+    }
+  }
   const Case exact("kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) with exact { y[i] = x[i] * x[i] + z[i] }",
                    {{"n", 8}});
   EXPECT_EQ(width(exact.at({3})), 0);
