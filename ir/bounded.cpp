@@ -268,9 +268,8 @@ Bounded BoundedArithmetic::expanded(const Instruction& i, std::span<const Bounde
   const Scalar value = fit(i.dtype, row(i.op).reference(i.from, std::span(values.data(), operands.size())));
   if (through.sure && identical(i.dtype, through.value, value)) return through;
   if (is_unknown(through)) return unknown(i.dtype, value);
-  // The expansion and the row agree but for rounding, NaN and infinities included.
-  const double lo = low(i.dtype, through), hi = high(i.dtype, through);
-  return settled(i.dtype, within(i.dtype, value, lo, hi));
+  // The expansion and the row agree but for rounding, NaN and infinities included. It may end with a product.
+  return within(i.dtype, value, low(i.dtype, through), high(i.dtype, through));
 }
 
 }  // namespace quern::ir

@@ -98,6 +98,14 @@ TEST(Bounds, ProductsMayBeFusedUnlessExact) {
       }
     }
   }
+  // An expansion's last product is one as well.
+  const Case gelu("kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) { y[i] = gelu(x[i]) + z[i] }", {{"n", 1000}});
+  for (std::int64_t i = 0; i < 1000; ++i) {
+    const float x = gelu.data[0][static_cast<std::size_t>(i)], z = gelu.data[1][static_cast<std::size_t>(i)];
+    const float weight = 1 + std::erf(x * std::numbers::sqrt2_v<float> / 2);
+    EXPECT_TRUE(admits(gelu.at({i}), std::fma(0.5f * x, weight, z))) << x << " " << z;
+    EXPECT_TRUE(admits(gelu.at({i}), 0.5f * x * weight + z)) << x << " " << z;
+  }
   const Case exact("kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) with exact { y[i] = x[i] * x[i] + z[i] }",
                    {{"n", 8}});
   EXPECT_EQ(width(exact.at({3})), 0);
