@@ -197,8 +197,9 @@ Bounded BoundedArithmetic::call(const Instruction& i, std::span<const Bounded> x
     if (sure || given) return exact(i.dtype, value);
     return unknown(i.dtype, value);
   }
-  // A product that is subtracted meets the addition all the same.
-  const bool negates = i.op == Op::neg && may_fuse, sums = i.op == Op::add || i.op == Op::sub || negates;
+  // A product that is subtracted, or that a choice of extremes comes to, meets the addition all the same.
+  const bool passes = (i.op == Op::neg || i.op == Op::min || i.op == Op::max) && may_fuse;
+  const bool sums = i.op == Op::add || i.op == Op::sub || passes;
   std::array<Bounded, 3> settled_operands;
   for (std::size_t n = 0; n < x.size(); ++n) settled_operands[n] = sums ? x[n] : settled(i.from, x[n]);
   Ends e = range_of(f, i.from, std::span(settled_operands.data(), x.size()));
@@ -216,8 +217,10 @@ Bounded BoundedArithmetic::call(const Instruction& i, std::span<const Bounded> x
     if (e.hi > largest_finite(in)) e.hi = kInfinity;
     if (e.lo < -largest_finite(in)) e.lo = -kInfinity;
   }
+  // As it is or rounded, at either end.
+  if (fusable) e = {std::min(e.lo, fit_real(i.dtype, e.lo)), std::max(e.hi, fit_real(i.dtype, e.hi))};
   const Bounded open = within(i.dtype, value, e.lo, e.hi);
-  return fusable || negates ? open : settled(i.dtype, open);
+  return fusable || passes ? open : settled(i.dtype, open);
 }
 
 // The derivation stands in ir/rescaling.h. A weight that is no number is none at any scale.

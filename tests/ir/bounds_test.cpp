@@ -98,6 +98,16 @@ TEST(Bounds, ProductsMayBeFusedUnlessExact) {
       }
     }
   }
+  // Of a factor that is not certain, at either end.
+  const Case both("kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) { y[i] = z[i] * z[i] + x[i] * (x[i] - x[i] * z[i]) }",
+                  {{"n", 1000}});
+  for (std::int64_t i = 0; i < 1000; ++i) {
+    const float x = both.data[0][static_cast<std::size_t>(i)], z = both.data[1][static_cast<std::size_t>(i)];
+    for (const float factor : {x - x * z, std::fma(-x, z, x)}) {
+      EXPECT_TRUE(admits(both.at({i}), std::fma(z, z, x * factor))) << x << " " << z;
+      EXPECT_TRUE(admits(both.at({i}), std::fma(x, factor, z * z))) << x << " " << z;
+    }
+  }
   // An expansion's last product is one as well.
   const Case gelu("kernel f(x: f32[n], z: f32[n]) -> (y: f32[n]) { y[i] = gelu(x[i]) + z[i] }", {{"n", 1000}});
   for (std::int64_t i = 0; i < 1000; ++i) {
