@@ -11,9 +11,10 @@ namespace {
 
 using Wide = std::uint64_t;
 
-constexpr std::array<std::string_view, 18> kOpNames = {"constant",  "symbol",   "limit", "add", "sub", "mul",
-                                                       "floor_div", "ceil_div", "mod",   "min", "max", "eq",
-                                                       "ne",        "lt",       "le",    "and", "or",  "select"};
+constexpr std::array<std::string_view, 23> kOpNames = {
+    "constant", "symbol",  "limit",  "add",     "sub",        "mul",         "floor_div", "ceil_div",
+    "mod",      "min",     "max",    "eq",      "ne",         "lt",          "le",        "and",
+    "or",       "bit_and", "bit_or", "bit_xor", "shift_left", "shift_right", "select"};
 
 constexpr std::array<std::string_view, kDeviceLimitCount> kLimitNames = {
     "processors", "shared_per_block", "shared_per_sm", "l2_bytes", "resident_blocks"};
@@ -37,6 +38,12 @@ std::int64_t floor_remainder(std::int64_t a, std::int64_t b) {
   const std::int64_t r = a % b;
   return r != 0 && ((r < 0) != (b < 0)) ? r + b : r;
 }
+
+std::int64_t shift_left(std::int64_t a, std::int64_t bits) {
+  return bits < 0 || bits > 63 ? 0 : static_cast<std::int64_t>(static_cast<Wide>(a) << bits);
+}
+
+std::int64_t shift_right(std::int64_t a, std::int64_t bits) { return a >> (bits < 0 || bits > 63 ? 63 : bits); }
 
 bool is_leaf(PlanOp op) { return arity(op) == 0; }
 
@@ -175,6 +182,16 @@ std::int64_t apply(PlanOp op, std::int64_t a, std::int64_t b, std::int64_t c) {
       return a != 0 && b != 0;
     case PlanOp::logical_or:
       return a != 0 || b != 0;
+    case PlanOp::bit_and:
+      return a & b;
+    case PlanOp::bit_or:
+      return a | b;
+    case PlanOp::bit_xor:
+      return a ^ b;
+    case PlanOp::shift_left:
+      return shift_left(a, b);
+    case PlanOp::shift_right:
+      return shift_right(a, b);
     case PlanOp::select:
       return a != 0 ? b : c;
     case PlanOp::constant:

@@ -3,8 +3,8 @@
 // of the device. They are values (comparable, serialisable) and are evaluated at every launch without allocating.
 //
 // Semantics: 64-bit two's complement, wrapping. Division rounds down (ceil_div up), the remainder has the divisor's
-// sign, and both give 0 for a zero divisor. Conditions are 0 or 1; any nonzero value counts as true. Every expression
-// is total, so both sides of a select are evaluated.
+// sign, and both give 0 for a zero divisor. Shifts by less than 0 or more than 63 shift everything out. Conditions are
+// 0 or 1; any nonzero value counts as true. Every expression is total, so both sides of a select are evaluated.
 
 #include <cstdint>
 #include <optional>
@@ -33,7 +33,12 @@ enum class PlanOp : std::uint8_t {
   le,
   logical_and,
   logical_or,
-  select,  // condition, then, else
+  bit_and,
+  bit_or,
+  bit_xor,
+  shift_left,
+  shift_right,  // copies the sign
+  select,       // condition, then, else
 };
 
 // Numbers of the device that a plan may depend on.

@@ -8,6 +8,7 @@
 #include "ir/printer.h"
 #include "ir/shared_layout.h"
 #include "pipeline/externs.h"
+#include "pipeline/host_expr.h"
 
 namespace quern::pipeline {
 
@@ -15,44 +16,9 @@ using namespace ir;  // NOLINT: this file is about the language's nodes
 
 namespace {
 
-PlanOp plan_op(Op op) {
-  switch (op) {
-    case Op::add:
-      return PlanOp::add;
-    case Op::sub:
-      return PlanOp::sub;
-    case Op::mul:
-      return PlanOp::mul;
-    case Op::floor_div:
-      return PlanOp::floor_div;
-    case Op::mod:
-      return PlanOp::mod;
-    case Op::min:
-      return PlanOp::min;
-    case Op::max:
-      return PlanOp::max;
-    case Op::eq:
-      return PlanOp::eq;
-    case Op::ne:
-      return PlanOp::ne;
-    case Op::lt:
-      return PlanOp::lt;
-    case Op::le:
-      return PlanOp::le;
-    case Op::logical_and:
-      return PlanOp::logical_and;
-    case Op::logical_or:
-      return PlanOp::logical_or;
-    case Op::select:
-      return PlanOp::select;
-    default:
-      throw InternalError(fmt::format("the host computes no {}", row(op).name));
-  }
-}
-
-std::vector<PlanExpr> plan_exprs(const std::vector<Expr>& all, const Program& program) {
+std::vector<PlanExpr> host_exprs(const std::vector<Expr>& all, const Program& program) {
   std::vector<PlanExpr> result;
-  for (const Expr& e : all) result.push_back(plan_expr(e, program));
+  for (const Expr& e : all) result.push_back(host_expr(e, program));
   return result;
 }
 
@@ -85,14 +51,14 @@ TensorMapParameter tensor_map(const TensorMapParam& map, PlanPointer base, const
   TensorMapParameter result;
   result.mode = map.mode;
   result.base = std::move(base);
-  if (map.byte_offset) result.base.byte_offset = result.base.byte_offset + plan_expr(map.byte_offset, program);
+  if (map.byte_offset) result.base.byte_offset = result.base.byte_offset + host_expr(map.byte_offset, program);
   result.dtype = map.buffer->dtype;
-  result.dims = plan_exprs(map.dims, program);
-  result.byte_strides = plan_exprs(map.byte_strides, program);
+  result.dims = host_exprs(map.dims, program);
+  result.byte_strides = host_exprs(map.byte_strides, program);
   result.element_strides = map.element_strides.empty() ? std::vector<int>(map.dims.size(), 1) : map.element_strides;
   result.box = map.box;
-  result.lower_corner = plan_exprs(map.lower_corner, program);
-  result.upper_corner = plan_exprs(map.upper_corner, program);
+  result.lower_corner = host_exprs(map.lower_corner, program);
+  result.upper_corner = host_exprs(map.upper_corner, program);
   result.channels = map.channels;
   result.pixels = map.pixels;
   result.swizzle = map.swizzle;
@@ -120,32 +86,6 @@ std::set<const Tensor*> kept_over_calls(const Program& program, std::span<const 
 
 }  // namespace
 
-PlanExpr plan_expr(const Expr& e, const Program& program) {
-  if (const auto value = as_integer(e)) return PlanExpr(*value);
-  if (e->kind == ExprKind::variable) {
-    for (std::size_t s = 0; s < program.symbols.size(); ++s) {
-      if (program.symbols[s] == e->var) return PlanExpr::symbol(static_cast<int>(s));
-    }
-    throw InternalError(fmt::format("{} is a symbol of {}", e->var->name, program.name));
-  }
-  if (e->kind == ExprKind::cast) return plan_expr(e->args[0], program);
-  ensure(e->kind == ExprKind::call, "the host computes with sizes alone");
-  std::vector<PlanExpr> operands;
-  for (const Expr& arg : e->args) operands.push_back(plan_expr(arg, program));
-  switch (e->op) {
-    case Op::gt:
-      return less(operands[1], operands[0]);
-    case Op::ge:
-      return less_equal(operands[1], operands[0]);
-    case Op::neg:
-      return PlanExpr(0) - operands[0];
-    case Op::logical_not:
-      return equal(operands[0], PlanExpr(0));
-    default:
-      return PlanExpr::make(plan_op(e->op), operands);
-  }
-}
-
 Plan plan_frame(const Program& program, const Target& target) {
   Plan plan;
   plan.name = program.name;
@@ -156,8 +96,8 @@ Plan plan_frame(const Program& program, const Target& target) {
     PlanArgument argument;
     argument.name = tensor->name;
     argument.dtype = tensor->dtype;
-    argument.shape = plan_exprs(tensor->shape, program);
-    argument.strides = plan_exprs(element_strides(*tensor), program);
+    argument.shape = host_exprs(tensor->shape, program);
+    argument.strides = host_exprs(element_strides(*tensor), program);
     argument.is_output = is_output(program, *tensor);
     argument.is_const = tensor->constant;
     for (const Output& output : program.outputs) {
@@ -174,7 +114,7 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
   const std::vector<TensorRef> tensors = arguments(program);
   for (const Fact& fact : facts) {
     if (fact.kind == Fact::Kind::condition) {
-      variant.guards.emplace_back(ConditionGuard{plan_expr(fact.condition, program)});
+      variant.guards.emplace_back(ConditionGuard{host_expr(fact.condition, program)});
     } else if (fact.kind == Fact::Kind::aligned) {
       const int argument = index_of(tensors, *fact.tensor);
       if (argument >= 0) variant.guards.emplace_back(AlignmentGuard{argument, fact.bytes});
@@ -184,7 +124,7 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
   const std::set<const Tensor*> kept = kept_over_calls(program, programs);
   for (const TensorRef& tensor : workspace) {
     variant.workspace.push_back(
-        {plan_expr(element_count(*tensor) * byte_size(tensor->dtype), program), kept.contains(tensor.get())});
+        {host_expr(element_count(*tensor) * byte_size(tensor->dtype), program), kept.contains(tensor.get())});
   }
   const auto pointer = [&](const Tensor& tensor) {
     PlanPointer result;
@@ -212,7 +152,7 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
     const Kernel& kernel = kernels[k];
     Launch launch;
     launch.kernel = kernel.name;
-    for (std::size_t d = 0; d < kernel.grid.size(); ++d) launch.grid[d] = plan_expr(kernel.grid[d], program);
+    for (std::size_t d = 0; d < kernel.grid.size(); ++d) launch.grid[d] = host_expr(kernel.grid[d], program);
     for (std::size_t d = 0; d < kernel.cluster.size(); ++d) launch.cluster[d] = PlanExpr(kernel.cluster[d]);
     launch.threads = kernel.warps * kernel.lanes;
     launch.shared_bytes = PlanExpr(shared_layout(kernel).bytes);
@@ -220,7 +160,7 @@ Variant plan_variant(const Program& program, std::span<const Fact> facts, std::s
     for (std::size_t s = 0; s < kernel.symbols.size(); ++s) {
       const bool narrow = kernel.symbols[s]->dtype == DType::i32;
       launch.parameters.emplace_back(ScalarParameter{narrow ? ScalarParameter::Type::i32 : ScalarParameter::Type::i64,
-                                                     plan_expr(Expr(kernel.symbols[s]), program)});
+                                                     host_expr(Expr(kernel.symbols[s]), program)});
     }
     for (const TensorMapParam& map : kernel.maps) {
       std::size_t which = 0;

@@ -21,7 +21,4 @@ Variant plan_variant(const ir::Program& program, std::span<const ir::Fact> facts
                      std::span<const ir::TensorRef> workspace, std::span<const ir::Kernel> kernels,
                      std::span<const ir::Program> programs);
 
-// An integer expression over the program's symbols.
-PlanExpr plan_expr(const ir::Expr& e, const ir::Program& program);
-
 }  // namespace quern::pipeline

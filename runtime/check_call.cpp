@@ -75,30 +75,31 @@ std::vector<std::int64_t> values_of(const std::vector<PlanExpr>& list, const Pla
   return values;
 }
 
-[[noreturn]] void fail_overflow(const Plan& plan, const PlanArgument& argument, std::size_t dimension,
-                                const PlanContext& context) {
+[[noreturn]] void fail_dimension(const Plan& plan, const PlanArgument& argument, std::size_t dimension,
+                                 const PlanContext& context, std::string_view value, std::string_view way_out) {
   std::vector<std::string> names;
   names.reserve(plan.symbols.size());
   for (const PlanSymbol& symbol : plan.symbols) names.push_back(symbol.name);
-  fail("dimension {} of argument '{}' of '{}' is {}, 2^63 or more at {}; use smaller sizes", dimension, argument.name,
-       plan.name, to_text(argument.shape[dimension], names), given(plan, context));
+  fail("dimension {} of argument '{}' of '{}' is {}, {} at {}; {}", dimension, argument.name, plan.name,
+       to_text(argument.shape[dimension], names), value, given(plan, context), way_out);
 }
 
-// What offsets cannot count is refused before anything computes with it.
+// Sizes below 0 and what offsets cannot count are refused before anything computes with them.
 void check_bytes(const Plan& plan, const PlanArgument& argument, const PlanContext& context) {
   std::int64_t bytes = byte_size(argument.dtype);
-  bool fits = true;
+  bool fits = true, is_empty = false;
   for (std::size_t i = 0; i < argument.shape.size(); ++i) {
     const std::optional<std::int64_t> size = evaluate_exactly(argument.shape[i], context);
-    if (!size) fail_overflow(plan, argument, i, context);
-    if (*size <= 0) return;
+    if (!size) fail_dimension(plan, argument, i, context, "2^63 or more", "use smaller sizes");
+    if (*size < 0) fail_dimension(plan, argument, i, context, fmt::to_string(*size), "sizes are not negative");
+    is_empty = is_empty || *size == 0;
     const std::optional<std::int64_t> stride = evaluate_exactly(argument.strides[i], context);
     std::int64_t reach = stride.value_or(0);
     fits = fits && stride && !__builtin_mul_overflow(reach, *size - 1, &reach) &&
            !__builtin_mul_overflow(reach, byte_size(argument.dtype), &reach) &&
            !(reach < 0 ? __builtin_sub_overflow(bytes, reach, &bytes) : __builtin_add_overflow(bytes, reach, &bytes));
   }
-  if (fits) return;
+  if (fits || is_empty) return;
   fail("argument '{}' of '{}' is {}[{}], 2^63 bytes or more, which no memory has; use smaller sizes", argument.name,
        plan.name, name(argument.dtype), fmt::join(values_of(argument.shape, context), ", "));
 }

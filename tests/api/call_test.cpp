@@ -206,6 +206,54 @@ TEST(Calls, WhoseSizesWouldWrapAreRefused) {
       "dimension 0 of argument 'y' of 'a' is n * n, 2^63 or more at n = 4294967296; use smaller sizes");
 }
 
+TEST(Calls, WhoseSizesAreNegativeAreRefused) {
+  const Executable rest = on_cpu("kernel a(x: f32[m, n]) -> (y: f32[m, 4 - n]) { y[i, j] = x[i, j] else 1 }");
+  const auto launch = [&](std::int64_t m, std::int64_t n) {
+    std::vector<float> x(64), y(64);
+    rest.launch(std::vector<void*>{x.data(), y.data()}, std::vector<std::int64_t>{m, n});
+  };
+  EXPECT_NO_THROW(launch(2, 4));
+  for (const std::int64_t m : {0, 2}) {
+    EXPECT_EQ(error_of([&] { launch(m, 7); }), "dimension 1 of argument 'y' of 'a' is 4 - n, -3 at m = " +
+                                                   std::to_string(m) + ", n = 7; sizes are not negative");
+  }
+}
+
+// Of sizes that wrap, shift and choose on their way, the host computes what the program says.
+TEST(Calls, ComputeSizesAsTheProgramDoes) {
+  struct Case {
+    const char* size;
+    std::int64_t (*expected)(std::int64_t n);
+  };
+  const Case cases[] = {
+      {"max(i64(u8(n - 10)), 20)", [](std::int64_t n) { return std::max<std::int64_t>((n - 10) & 255, 20); }},
+      {"i64(u32(n - 10) // 100000000)",
+       [](std::int64_t n) { return static_cast<std::int64_t>(static_cast<std::uint32_t>(n - 10) / 100000000); }},
+      {"i64(i8(n + 100)) + 128",
+       [](std::int64_t n) { return static_cast<std::int64_t>(static_cast<std::int8_t>(n + 100)) + 128; }},
+      {"n >> 1", [](std::int64_t n) { return n >> 1; }},
+      {"1 << n % 9", [](std::int64_t n) { return std::int64_t{1} << n % 9; }},
+      {"(n & 6) + (n | 3) + (n ^ 5) - ~n", [](std::int64_t n) { return (n & 6) + (n | 3) + (n ^ 5) + n + 1; }},
+      {"clamp(n, 2, 40) + abs(n - 20) + sign(n) + relu(n - 5)",
+       [](std::int64_t n) {
+         return std::clamp<std::int64_t>(n, 2, 40) + std::abs(n - 20) + (n > 0) + std::max<std::int64_t>(n - 5, 0);
+       }},
+  };
+  for (const Case& c : cases) {
+    const Executable iota = on_cpu(
+        ("kernel k(x: f32[n]) -> (y: f32[" + std::string(c.size) + "]) { y[i] = f32(i) + (x[i] else 7) }").c_str());
+    for (const std::int64_t n : {0, 1, 5, 9, 10, 11, 30, 129, 260}) {
+      const auto size = static_cast<std::size_t>(c.expected(n));
+      std::vector<float> x(static_cast<std::size_t>(n), 1), y(size + 8, -1);
+      iota.launch(std::vector<void*>{x.data(), y.data()}, std::vector<std::int64_t>{n});
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        const float expected = i >= size ? -1.0F : static_cast<float>(i) + (i < x.size() ? 1.0F : 7.0F);
+        ASSERT_EQ(y[i], expected) << c.size << ", n = " << n << ", element " << i << " of " << size;
+      }
+    }
+  }
+}
+
 TEST(HostArrays, MoreThanTheMemoryIsAnErrorWithNumbers) {
   EXPECT_TRUE(contains(error_of([] { HostArray(DType::f32, {1000000, 100000000}); }),
                        "out of memory on cpu: 400000000000000 bytes wanted for f32[1000000, 100000000], "));

@@ -63,6 +63,23 @@ TEST(PlanExpr, ComparisonsAndSelect) {
   EXPECT_EQ(value(min(ceil_div(m, 128), PlanExpr::limit(DeviceLimit::processors) * 2), 1 << 20, 0), 264);
 }
 
+TEST(PlanExpr, BitsAndShifts) {
+  const auto apply_to = [](PlanOp op, std::int64_t a, std::int64_t b) {
+    return value(PlanExpr::make(op, std::array{m, n}), a, b);
+  };
+  EXPECT_EQ(apply_to(PlanOp::bit_and, -4, 14), 12);
+  EXPECT_EQ(apply_to(PlanOp::bit_or, -4, 3), -1);
+  EXPECT_EQ(apply_to(PlanOp::bit_xor, 6, 3), 5);
+  EXPECT_EQ(apply_to(PlanOp::shift_left, 5, 2), 20);
+  EXPECT_EQ(apply_to(PlanOp::shift_left, 5, 63), kLowest);
+  EXPECT_EQ(apply_to(PlanOp::shift_right, -5, 1), -3);
+  for (const std::int64_t out : {std::int64_t{-1}, std::int64_t{64}, kLowest}) {
+    EXPECT_EQ(apply_to(PlanOp::shift_left, 5, out), 0);
+    EXPECT_EQ(apply_to(PlanOp::shift_right, 5, out), 0);
+    EXPECT_EQ(apply_to(PlanOp::shift_right, -5, out), -1);
+  }
+}
+
 TEST(PlanExpr, ConstantsFoldAndNeutralElementsVanish) {
   EXPECT_EQ((PlanExpr(7) * 6 + 1).constant_value(), 43);
   EXPECT_EQ(m + 0, m);
