@@ -48,7 +48,8 @@ TilePlace place_tile(const Expr& tile, const Expr& rows, const Expr& columns, co
   const Expr first = let("group_m", div(tile, per_group) * group, body);
   const Expr within = let("within", mod(tile, per_group), body);
   const bool is_whole = count && *count % group == 0;
-  const Expr height = let("group_rows", is_whole ? Expr(group) : min(rows - first, group), body);
+  // At least one, as is plain to the rows of the grid alone: what divides by it, and by its rows, rounds no negatives.
+  const Expr height = let("group_rows", is_whole ? Expr(group) : max(min(rows - first, group), 1), body);
   const Expr by = is_whole ? Expr(group) : height;
   const TilePlace plain{mod(within, by), div(within, by)};
   if (!order.hilbert) return {first + plain.row, plain.column};

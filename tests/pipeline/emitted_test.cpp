@@ -197,6 +197,24 @@ TEST_P(Emitted, TheFallbackHoldsWhatItPromisesWithoutSpills) {
 }
 #endif
 
+// What is no less than 0 is divided without the rounding of negative numbers, whose branches take NVRTC seconds.
+TEST(Divisions, OfUnknownSizesRoundNoNegatives) {
+  const Target target = parse_target("cuda:sm_90a");
+  const ScheduledProgram scheduled = schedule_program(
+      ir::parse_program("kernel f(x: f16[b, h, w, c], g: f16[o, 3, 3, c]) -> (y: f16[b, h // 2, w // 2, o]) {"
+                        "  y[n, i, j, q] = f16(sum[u, v, l](f32(x[n, 2 * i + u - 1, 2 * j + v - 1, l] else 0) *"
+                        "                                   f32(g[q, u, v, l]))) }"),
+      target, choose_fallback(target));
+  const std::string text = compile(scheduled, target, {.binary = false}).source;
+  const std::size_t kernels = text.find("// variant: ");
+  ASSERT_NE(kernels, std::string::npos);
+  EXPECT_NE(text.find("wgmma", kernels), std::string::npos);
+  for (const char* name : {"q_floor_div(", "q_mod("}) {
+    const std::size_t at = text.find(name, kernels);
+    EXPECT_EQ(at, std::string::npos) << text.substr(std::min(at, text.size()), 80);
+  }
+}
+
 // What the kernel `f_0_0` of a product would be told, had it spilled some bytes.
 std::string complaint(const char* schedule, int spilled) {
   const Target target = parse_target("cuda:sm_90a");
