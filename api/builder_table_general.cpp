@@ -107,15 +107,18 @@ constexpr std::array kPad = {
     kShape,
     BuilderParameter{"before", "", "shape", "elements ahead of each dimension"},
     BuilderParameter{"after", "", "shape", "elements behind each dimension"},
-    BuilderParameter{"value", "0", "number", "of these elements"},
+    BuilderParameter{"value", "0", "number", "of these elements; inf, -inf and nan too"},
     kDtype,
 };
 
 // The value as the dtype has it.
 Expr padding_of(const BuilderCall& call, DType dtype) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  using Limits = std::numeric_limits<double>;
   const std::string& text = call.text("value");
-  const double value = text == "inf" ? kInfinity : text == "-inf" ? -kInfinity : call.number("value");
+  const double value = text == "inf"    ? Limits::infinity()
+                       : text == "-inf" ? -Limits::infinity()
+                       : text == "nan"  ? Limits::quiet_NaN()
+                                        : call.number("value");
   if (is_float(dtype)) return value;
   const std::int64_t integer = integer_from_double(dtype, value);
   if (static_cast<double>(integer) != value) call.fail_value("value", fmt::format("one of {}", name(dtype)));

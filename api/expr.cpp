@@ -70,8 +70,8 @@ std::string_view way_out(ir::Op op, DType given) {
   if (op == ir::Op::floor_div && is_float(given)) return "floor(a / b) rounds a float quotient down";
   if (op == ir::Op::mod && is_float(given)) return "a - floor(a / b) * b is the remainder of floats";
   if (ir::row(op).types == ir::TypeRule::logical) return "compare, as in x != 0";
-  return ir::row(op).types == ir::TypeRule::floating ? "convert, as in cast(DType::f32, x)"
-                                                     : "convert, as in cast(DType::i32, x)";
+  return ir::row(op).types == ir::TypeRule::floating ? "convert, as in cast(DType::f32, x), or take another dtype"
+                                                     : "convert, as in cast(DType::i32, x), or take another dtype";
 }
 
 [[noreturn]] void fail_types(ir::Op op, const std::vector<DType>& types) {
@@ -225,7 +225,8 @@ Expr reduce(std::string_view reducer, const std::vector<Axis>& axes, const Expr&
   ir::Expr element = unwrap(e);
   if (!ir::row(*found).accepts(element->dtype)) {
     const std::string_view taken = ir::row(*found).accepts(DType::boolean) ? "boolean" : "f32";
-    fail("{} does not reduce {}; convert it, as in cast(DType::{}, x)", reducer, name(element->dtype), taken);
+    fail("{} does not reduce {}; convert it, as in cast(DType::{}, x), or take another dtype", reducer,
+         name(element->dtype), taken);
   }
   std::vector<ir::Axis> ranges;
   ranges.reserve(axes.size());

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <map>
 
 #include "cli/commands.h"
@@ -43,6 +44,18 @@ std::map<std::string, std::string> files_of(const std::vector<std::string>& text
   return files;
 }
 
+// Two outputs in one file would leave the second alone; what is no regular file, such as /dev/null, may take both.
+void check_distinct(const std::map<std::string, std::string>& files) {
+  namespace fs = std::filesystem;
+  std::map<fs::path, std::string> outputs;
+  for (const auto& [output, file] : files) {
+    if (fs::exists(file) && !fs::is_regular_file(file)) continue;
+    const auto [first, is_new] = outputs.emplace(fs::weakly_canonical(fs::absolute(file)), output);
+    if (!is_new)
+      throw Error(fmt::format("outputs {} and {} both go to '{}'; give each its file", first->second, output, file));
+  }
+}
+
 std::vector<HostArray> load_inputs(const Program& program, const std::map<std::string, std::string>& files) {
   std::vector<HostArray> arrays;
   for (const Argument& a : program.arguments()) {
@@ -62,6 +75,7 @@ int run_run(const RunArguments& arguments) {
   const Program program = load_program(arguments.program.program);
   const Sizes given = parse_sizes(arguments.program.sizes);
   const auto in = files_of(arguments.in, program, false), out = files_of(arguments.out, program, true);
+  check_distinct(out);
   std::vector<HostArray> inputs;
   Sizes sizes = given;
   if (!in.empty()) {

@@ -82,6 +82,8 @@ TEST(BuilderCalls, TensorsOfAnyShape) {
             "kernel pad(x: bool[3]) -> (y: bool[5]) {\n  y[i] = x[i] else true\n}\n");
   EXPECT_EQ(text("pad(shape=3, before=0, after=2, dtype=f16, value=-inf)"),
             "kernel pad(x: f16[3]) -> (y: f16[5]) {\n  y[i] = x[i] else -inf\n}\n");
+  EXPECT_EQ(text("pad(shape=3, before=1, after=0, value=nan)"),
+            "kernel pad(x: f32[3]) -> (y: f32[4]) {\n  y[i] = x[i - 1] else nan\n}\n");
   EXPECT_EQ(text("concat(shapes='2,3; 4,3')"),
             "kernel concat(a: f32[2, 3], b: f32[4, 3]) -> (y: f32[6, 3]) {\n"
             "  y[i, j] = i < 2 ? a[i, j] : b[i - 2, j]\n}\n");
@@ -188,6 +190,7 @@ TEST(BuilderCalls, Errors) {
             "conv2d: pad=1x2x3; it takes one, two (1x2) or four integers (0x1x0x1)");
   EXPECT_EQ(parse("pad(shape=3, before=1, after=1, dtype=u8, value=-1)"), "pad: value=-1; it takes one of u8");
   EXPECT_EQ(parse("pad(shape=3, before=1, after=1, dtype=i32, value=0.5)"), "pad: value=0.5; it takes one of i32");
+  EXPECT_EQ(parse("pad(shape=3, before=1, after=1, dtype=i32, value=nan)"), "pad: value=nan; it takes one of i32");
   EXPECT_EQ(parse("pad(shape=3, before=9223372036854775807, after=9223372036854775807)"),
             "the size 9223372036854775807 + 3 + 9223372036854775807 leaves 64 bits; use smaller sizes");
   EXPECT_EQ(parse("conv2d(n=1, c=1, h=5, w=5, k=1, r=3, s=3, pad=4611686018427387904)"),

@@ -95,12 +95,14 @@ TEST(Expressions, Errors) {
   EXPECT_EQ(error_of([&] { i * 0.5; }),
             "the float 0.5 stands where the dtype is i32; convert one side, as in cast(DType::f32, x)");
   EXPECT_EQ(error_of([&] { cast(DType::u8, 1) + 300; }), "300 does not fit u8");
-  EXPECT_EQ(error_of([&] { exp(i); }), "'exp' takes floats, not i32; convert, as in cast(DType::f32, x)");
+  EXPECT_EQ(error_of([&] { exp(i); }),
+            "'exp' takes floats, not i32; convert, as in cast(DType::f32, x), or take another dtype");
   EXPECT_EQ(error_of([&] { floor_div(f, f); }),
             "'//' takes integers, not f32; floor(a / b) rounds a float quotient down");
   EXPECT_EQ(error_of([&] { i / i; }),
             "'/' takes floats, not i32; floor_div divides integers, or convert, as in cast(DType::f32, x)");
-  EXPECT_EQ(error_of([&] { ~f; }), "'~' takes integers or bool, not f32; convert, as in cast(DType::i32, x)");
+  EXPECT_EQ(error_of([&] { ~f; }),
+            "'~' takes integers or bool, not f32; convert, as in cast(DType::i32, x), or take another dtype");
   EXPECT_EQ(error_of([&] { select(i, f, f); }), "the condition of select is i32, not bool; compare it, as in x != 0");
   EXPECT_EQ(error_of([&] { call("gelu", {f, f}); }), "gelu takes 1 operand, here are 2");
   EXPECT_EQ(error_of([&] { call("gello", {f}); }).substr(0, 46), "unknown function 'gello'; known: add, sub, mul");

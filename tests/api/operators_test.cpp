@@ -60,7 +60,7 @@ TEST(Elementwise, Errors) {
       "a f32[2, 3] and b f32[4] do not broadcast: 3 meets 4; sizes agree or one of them is 1");
   EXPECT_EQ(error_of([] { elementwise("add", {}); }), "an operator needs at least one tensor");
   EXPECT_EQ(error_of([] { program_of(DType::i32, {{2}}, [](const auto& t) { return elementwise("exp", t); }); }),
-            "'exp' takes floats, not i32; convert, as in cast(DType::f32, x)");
+            "'exp' takes floats, not i32; convert, as in cast(DType::f32, x), or take another dtype");
 }
 
 // Folds the dimensions `axes` of x by `step`, from `start`.
@@ -166,7 +166,8 @@ TEST(Reduce, Errors) {
       reduction("median", {}),
       "unknown reducer 'median'; known: sum, prod, max, min, any, all, argmax, argmin, logsumexp, welford, and mean of "
       "a tensor");
-  EXPECT_EQ(reduction("any", {}), "any does not reduce f32; convert it, as in cast(DType::boolean, x)");
+  EXPECT_EQ(reduction("any", {}),
+            "any does not reduce f32; convert it, as in cast(DType::boolean, x), or take another dtype");
 }
 
 TEST(Softmax, AlongAnyDimension) {

@@ -143,6 +143,16 @@ TEST_F(RunOnFiles, ReadsAndWrites) {
   EXPECT_EQ(read("y.npy").substr(128), bytes(std::vector<float>{0, 100, 2000, 30, 400, 5000}));
 }
 
+TEST_F(RunOnFiles, RefusesTwoOutputsInOneFile) {
+  write("two.qn", "kernel two(x: f32[n]) -> (y: f32[n], z: f32[n]) { y[i] = x[i]; z[i] = x[i] }");
+  const auto run = [](const std::string& y, const std::string& z) {
+    return std::vector<std::string>{"run", "two.qn", "--device", "cpu",   "-D",
+                                    "n=3", "--out",  "y=" + y,   "--out", "z=" + z};
+  };
+  EXPECT_TRUE(contains(refusal(run("o.npy", "./o.npy")), "outputs y and z both go to './o.npy'; give each its file"));
+  EXPECT_TRUE(contains(output(run("/dev/null", "/dev/null")), "z: f32[3]"));
+}
+
 TEST_F(RunOnFiles, RefusesWhatDoesNotFit) {
   const auto run = [&](std::vector<std::string> more) {
     more.insert(more.begin(), {"run", "gated.qn", "--device", "cpu"});
