@@ -83,6 +83,7 @@ void Device::synchronize(void* stream) const { device_->synchronize(stream); }
 
 std::vector<double> Device::measure(const std::function<void(void* stream)>& work, int warmup, int samples,
                                     void* stream) const {
+  if (warmup < 0 || samples < 0) fail("{} calls to warm up and {} to time; give 0 or more of each", warmup, samples);
   return device_->measure(work, warmup, samples, stream);
 }
 

@@ -3,6 +3,7 @@
 #include "api/device.h"
 #include "api/host.h"
 #include "base/error.h"
+#include "ir/bind.h"
 #include "runtime/simulator/report.h"
 
 namespace quern {
@@ -18,6 +19,10 @@ runtime::LoadedProgram& Executable::State::program() const {
 void Executable::launch(std::span<void* const> arguments, std::span<const std::int64_t> sizes, void* stream,
                         void* workspace) const {
   runtime::LoadedProgram& program = state_->program();
+  if (reinterpret_cast<std::uintptr_t>(workspace) % kWorkspaceAlignment != 0) [[unlikely]] {
+    fail("the workspace of '{}' at {} is not aligned to {} bytes", this->program().name(), fmt::ptr(workspace),
+         kWorkspaceAlignment);
+  }
   program.launch(arguments, sizes, stream, workspace);
   const auto simulated = program.simulation();
   if (simulated && !simulated->clean()) fail("{}", findings_text(*simulated));
@@ -34,6 +39,7 @@ std::size_t Executable::workspace_bytes(std::span<const std::int64_t> sizes) con
 }
 
 std::vector<std::int64_t> Executable::size_values(const Sizes& sizes) const {
+  for (const auto& [name, size] : sizes) ir::require_symbol(program().ir(), name);
   const api::SymbolValues symbols(program().ir(), sizes);
   return {symbols.values().begin(), symbols.values().end()};
 }

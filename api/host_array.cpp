@@ -110,6 +110,7 @@ Sizes infer_sizes(const Program& program, std::span<const HostArray> inputs, con
     fail("{} takes {} input{}, here {} {}", p.name, p.inputs.size(), p.inputs.size() == 1 ? "" : "s",
          inputs.size() == 1 ? "is" : "are", inputs.size());
   }
+  for (const auto& [name, size] : given) ir::require_symbol(p, name);
   Sizes sizes = given;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const ir::Tensor& tensor = *p.inputs[i];

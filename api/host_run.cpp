@@ -191,6 +191,9 @@ RunReport run_host(const Executable& executable, std::span<const HostArray> inpu
                    const RunOptions& options) {
   const std::optional<Device> device = executable.device();
   if (!device) fail("{} is compiled for {} without a device", executable.program().name(), executable.target());
+  if (options.warmup < 0 || options.samples < 0) {
+    fail("{} launches to warm up and {} samples; give 0 or more of each", options.warmup, options.samples);
+  }
   const Sizes all = infer_sizes(executable.program(), inputs, sizes);
   HostRun run(executable, *device, inputs, all);
   const ir::Program& program = executable.program().ir();

@@ -16,6 +16,8 @@ autotune::Store& store_of(const Options& options) {
 }
 
 autotune::TuneSettings tune_settings(const Options& options) {
+  if (!(options.budget_seconds >= 0)) fail("a budget of {} s; give 0 or more", options.budget_seconds);
+  if (options.compile_threads < 0) fail("{} compile_threads; give 0 or more", options.compile_threads);
   return {options.budget_seconds, options.compile_threads, options.seed, options.nvrtc};
 }
 

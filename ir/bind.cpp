@@ -37,16 +37,13 @@ class Binder {
 
  private:
   void bind_symbol(const std::string& name, std::int64_t size) {
-    std::string known;
+    require_symbol(program_, name);
     for (const VarRef& symbol : program_.symbols) {
-      known += fmt::format("{}{}", known.empty() ? "" : ", ", symbol->name);
       if (symbol->name != name) continue;
       if (size < 0 && is_dimension(program_, symbol)) fail("{} = {}: a size is at least 0", name, size);
       sizes_.emplace(symbol, Expr(size));
       given_ += fmt::format("{}{} = {}", given_.empty() ? "" : ", ", name, size);
-      return;
     }
-    fail("kernel {} has no symbol {}; its symbols: {}", program_.name, name, known.empty() ? "none" : known);
   }
 
   Expr bind(const Expr& e) const { return substitute(e, sizes_); }
@@ -170,6 +167,15 @@ std::optional<std::int64_t> exact_size(const Expr& size, bool& wraps) {
     return std::nullopt;
   }
   return as_integer(simplify(size));
+}
+
+void require_symbol(const Program& program, std::string_view name) {
+  std::string known;
+  for (const VarRef& symbol : program.symbols) {
+    if (symbol->name == name) return;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", symbol->name);
+  }
+  fail("kernel {} has no symbol {}; its symbols: {}", program.name, name, known.empty() ? "none" : known);
 }
 
 Program bind(const Program& program, const std::map<std::string, std::int64_t>& sizes) {

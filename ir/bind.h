@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "ir/tensor.h"
 
@@ -12,6 +13,9 @@ namespace quern::ir {
 
 // Whether the symbol stands in a shape: it is at least 0 then. One that only strides use may be negative.
 bool is_dimension(const Program& program, const VarRef& symbol);
+
+// Throws Error, naming the symbols that there are, where `name` is none of the program's.
+void require_symbol(const Program& program, std::string_view name);
 
 // The program with the named symbols replaced by values, its shapes folded, its facts checked and those
 // that became true dropped; the other symbols stay. New tensors and axes throughout. Throws Error where a name is no

@@ -106,7 +106,8 @@ class QUERN_API Executable {
   // Bytes of scratch memory that a launch at these sizes takes. Throws Error for sizes as launch does.
   std::size_t workspace_bytes(std::span<const std::int64_t> sizes = {}) const;
 
-  // Values of the symbols in the order that launch takes, from their names. Throws Error for a missing one.
+  // Values of the symbols in the order that launch takes, from their names. Throws Error for one that is missing and
+  // for a name that is none.
   std::vector<std::int64_t> size_values(const Sizes& sizes) const;
 
   const Program& program() const;

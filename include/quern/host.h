@@ -37,8 +37,8 @@ struct HostArray {
 };
 
 // The values of the program's symbols that follow from the shapes of its inputs, one array per input in order, and
-// `given`. Throws Error where dtype, rank or a dimension does not fit (both shapes shown), where two sizes disagree, or
-// a symbol stays without one.
+// `given`. Throws Error where dtype, rank or a dimension does not fit (both shapes shown), where two sizes disagree, a
+// symbol stays without one, or `given` names none of the program's.
 QUERN_API Sizes infer_sizes(const Program& program, std::span<const HostArray> inputs, const Sizes& given = {});
 
 // Random inputs at these sizes, the same for the same seed on every machine: floats around 0 with magnitudes near 1,

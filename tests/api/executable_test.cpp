@@ -83,6 +83,13 @@ TEST_F(Executables, RefuseWrongArguments) {
   EXPECT_TRUE(contains(error_of([&] { rows.workspace_bytes(std::vector<std::int64_t>{-1, 3}); }), "is -1; sizes"));
   EXPECT_EQ(error_of([&] { rows.size_values({{"m", 3}}); }),
             "symbol n of rows has no size; give it one, as in -D n=1024 or Sizes{{\"n\", 1024}}");
+  EXPECT_EQ(error_of([&] { rows.size_values({{"m", 3}, {"n", 5}, {"k", 1}}); }),
+            "kernel rows has no symbol k; its symbols: m, n");
+  EXPECT_TRUE(contains(error_of([&] {
+                         rows.launch(std::vector<void*>{x.data(), y.data()}, std::vector<std::int64_t>{2, 2}, nullptr,
+                                     odd);
+                       }),
+                       "the workspace of 'rows' at 0x"));
 }
 
 TEST_F(Executables, SchedulesAreTakenAndPrinted) {
@@ -114,6 +121,13 @@ TEST_F(Executables, OptionsThatDoNotFit) {
     EXPECT_EQ(error_of([&] { compile(program, {.device = "cpu", .schedule = schedule, .sizes = {{"q", 3}}}); }),
               "kernel add has no symbol q; its symbols: none");
   }
+  EXPECT_EQ(error_of([&] { tune(program, {.device = "cpu", .budget_seconds = -1, .use_store = false}); }),
+            "a budget of -1 s; give 0 or more");
+  EXPECT_EQ(error_of([&] { tune(program, {.device = "cpu", .use_store = false, .compile_threads = -2}); }),
+            "-2 compile_threads; give 0 or more");
+  const Executable add = compile(program, kOnCpu);
+  EXPECT_EQ(error_of([&] { run_host(add, random_inputs(program, {}), {}, {.samples = -3}); }),
+            "0 launches to warm up and -3 samples; give 0 or more of each");
 }
 
 TEST_F(Executables, CompileForATargetWithoutADevice) {
@@ -398,6 +412,8 @@ TEST(Devices, AreListed) {
 
 TEST(Devices, BuffersMoveBytes) {
   const Device cpu = Device::open("cpu");
+  EXPECT_EQ(error_of([&] { cpu.measure([](void*) {}, -1, 2); }),
+            "-1 calls to warm up and 2 to time; give 0 or more of each");
   DeviceBuffer buffer(cpu, 64);
   const std::string text = "sixteen letters.";
   cpu.fill(buffer.data(), 7, 64);

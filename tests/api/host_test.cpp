@@ -28,6 +28,7 @@ TEST(Sizes, Errors) {
             "input a of matmul is f32[m, k], which is [7, 4] for the other sizes, here is [3, 4]");
   EXPECT_EQ(infer({3, 4}, {4, 6}, DType::f64, {}), "input b of matmul is f32[k, n], here is f64[4, 6]");
   EXPECT_EQ(infer({3, 4}, {4}, DType::f32, {}), "input b of matmul is f32[k, n], here is f32[4]");
+  EXPECT_EQ(infer({3, 4}, {4, 6}, DType::f32, {{"q", 7}}), "kernel matmul has no symbol q; its symbols: m, k, n");
   EXPECT_EQ(error_of([&] { infer_sizes(program, {}); }), "matmul takes 2 inputs, here are 0");
   EXPECT_EQ(error_of([&] { random_inputs(program, {{"m", 2}, {"k", 3}}); }),
             "symbol n of matmul has no size; give it one, as in -D n=1024 or Sizes{{\"n\", 1024}}");
